@@ -41,7 +41,7 @@ class SING_API Shape {
   /// A copy with dimension `i` replaced.
   Shape with(int i, int64_t value) const;
 
-  friend bool operator==(const Shape& a, const Shape& b);
+  SING_API friend bool operator==(const Shape& a, const Shape& b);
 
  private:
   std::array<int64_t, kMaxRank> dims_{};
