@@ -1,0 +1,58 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "sing/core/device.h"
+#include "sing/core/export.h"
+
+namespace sing::backend {
+
+enum class CopyKind : uint8_t { host_to_host, host_to_device, device_to_host, device_to_device };
+
+/// Counters of a device's allocator. A request is a call the operating system or driver has to
+/// serve; in the steady state of a training loop `requests` does not change.
+struct MemoryStatistics {
+  int64_t in_use = 0;       ///< bytes handed out now
+  int64_t peak = 0;         ///< highest in_use since reset_peak
+  int64_t reserved = 0;     ///< bytes taken from the system
+  int64_t requests = 0;     ///< calls to the system
+  int64_t allocations = 0;  ///< calls to allocate
+};
+
+/// What a device offers besides kernels; the only virtual interface a backend implements.
+/// Thread-safe.
+class SING_API DeviceRuntime {
+ public:
+  virtual ~DeviceRuntime();
+  /// Cached memory, aligned to 256 bytes. Throws OutOfMemoryError. bytes == 0 gives a valid
+  /// pointer.
+  virtual void* allocate(size_t bytes, Stream stream) = 0;
+  virtual void release(void* memory, size_t bytes, Stream stream) noexcept = 0;
+  virtual void copy(void* to, const void* from, size_t bytes, CopyKind kind, Stream stream) = 0;
+  virtual void fill_zero(void* to, size_t bytes, Stream stream) = 0;
+  virtual Stream stream(int index) = 0;
+  virtual void synchronize(Stream stream) = 0;
+  virtual MemoryStatistics memory() const = 0;
+  virtual void reset_peak() = 0;
+  /// One line: what the device is ("2 threads, avx512").
+  virtual std::string description() const = 0;
+};
+
+/// The runtime of a device. Throws DeviceError (E0250) with the probe's sentence when it is not
+/// usable.
+SING_API DeviceRuntime& runtime(Device device);
+/// Called by a backend when it starts. The runtime must outlive the last tensor.
+SING_API void register_runtime(DeviceType type, DeviceRuntime* runtime);
+
+/// The instruction-set level the CPU kernels use: "avx512", "avx2" or "base". SING_CPU_ISA lowers
+/// it (for tests and comparisons).
+SING_API const std::string& cpu_isa();
+/// True when the processor multiplies bf16 natively (AMX tiles or AVX512_BF16).
+SING_API bool cpu_has_bf16();
+/// Limits the CPU allocator, for tests of out-of-memory handling: the n-th allocation from now
+/// throws OutOfMemoryError (0: never).
+SING_API void fail_cpu_allocation(int64_t nth);
+
+}  // namespace sing::backend

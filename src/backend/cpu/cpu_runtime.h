@@ -1,0 +1,41 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "sing/backend/runtime.h"
+
+namespace sing::backend::cpu {
+
+/// Caching arena: sizes are rounded up to classes (four per power of two); released blocks wait in
+/// the list of their class and are never given back, so a training loop asks the system for nothing
+/// once it has seen every size.
+class CpuRuntime final : public DeviceRuntime {
+ public:
+  void* allocate(size_t bytes, Stream stream) override;
+  void release(void* memory, size_t bytes, Stream stream) noexcept override;
+  void copy(void* to, const void* from, size_t bytes, CopyKind kind, Stream stream) override;
+  void fill_zero(void* to, size_t bytes, Stream stream) override;
+  Stream stream(int) override { return {}; }
+  void synchronize(Stream) override {}
+  MemoryStatistics memory() const override;
+  void reset_peak() override;
+  std::string description() const override;
+
+  void fail_allocation(int64_t nth);
+
+ private:
+  void* take_from_system(size_t bytes);
+
+  mutable std::mutex mutex_;
+  std::map<size_t, std::vector<void*>> free_;  // by class size
+  char* slab_ = nullptr;                       // small blocks are cut from slabs
+  size_t slab_left_ = 0;
+  int64_t fail_in_ = 0;
+  MemoryStatistics statistics_;
+};
+
+CpuRuntime& cpu_runtime();
+
+}  // namespace sing::backend::cpu
