@@ -1,38 +1,48 @@
-# sing (sing::core): tensors to optimizers; no YAML, command line or network.
+# libsing: tensors to optimizers; no YAML, command line or network.
 sing_room_sources(core_sources core backend tensor autograd ops nn optim)
 file(GLOB config_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/config/*.cpp)
 list(FILTER core_sources EXCLUDE REGEX "/backend/cpu/simd/")
-# sing_train (sing::train): YAML, data, metrics, trainer.
+# libsing_train: YAML, data, metrics, trainer.
 sing_room_sources(train_sources config/yaml data metrics train)
 
 add_library(sing ${core_sources} ${config_sources} ${SING_SIMD_OBJECTS})
 target_link_libraries(sing PRIVATE $<BUILD_INTERFACE:sing_build> spdlog::spdlog fmt::fmt
   $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> $<BUILD_INTERFACE:Eigen3::Eigen> DNNL::dnnl
   Threads::Threads ${CMAKE_DL_LIBS})
-add_library(sing::core ALIAS sing)
+target_compile_definitions(sing PRIVATE SING_VERSION="${PROJECT_VERSION}")
 
 add_library(sing_train ${train_sources})
-target_link_libraries(sing_train PUBLIC sing PRIVATE $<BUILD_INTERFACE:sing_build> yaml-cpp
+target_link_libraries(sing_train PUBLIC sing_core PRIVATE $<BUILD_INTERFACE:sing_build> yaml-cpp
   fmt::fmt $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> PNG::PNG Threads::Threads)
-add_library(sing::train ALIAS sing_train)
+target_compile_definitions(sing_train PRIVATE SING_COMPILER="${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}"
+  SING_BUILD_TYPE="$<CONFIG>")
 
 foreach(target sing sing_train)
   target_compile_features(${target} PUBLIC cxx_std_20)
   target_include_directories(${target} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
   set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON
-    CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
+    CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON INSTALL_RPATH "$ORIGIN"
     VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
 endforeach()
-target_compile_definitions(sing PRIVATE SING_VERSION="${PROJECT_VERSION}")
-set_target_properties(sing PROPERTIES EXPORT_NAME core)
-set_target_properties(sing_train PROPERTIES EXPORT_NAME train)
+set_target_properties(sing PROPERTIES EXPORT_NAME libsing)
+set_target_properties(sing_train PROPERTIES EXPORT_NAME libsing_train)
 
-# Components register themselves in static initialisers: a static library must be linked whole.
+# What users link: sing::core and sing::train. Components register themselves in static
+# initialisers, so a static library has to be linked whole; these wrappers carry that. The names
+# inside are those of the exported targets, so that the same text serves both trees.
+add_library(sing::libsing ALIAS sing)
+add_library(sing::libsing_train ALIAS sing_train)
+add_library(sing_core INTERFACE)
+add_library(sing_train_all INTERFACE)
 if(BUILD_SHARED_LIBS)
-  set(SING_CORE_WHOLE sing)
-  set(SING_TRAIN_WHOLE sing_train)
+  target_link_libraries(sing_core INTERFACE sing::libsing)
+  target_link_libraries(sing_train_all INTERFACE sing::libsing_train)
 else()
-  set(SING_CORE_WHOLE "$<LINK_LIBRARY:WHOLE_ARCHIVE,sing>")
-  set(SING_TRAIN_WHOLE "$<LINK_LIBRARY:WHOLE_ARCHIVE,sing_train>;$<LINK_LIBRARY:WHOLE_ARCHIVE,sing>")
+  target_link_libraries(sing_core INTERFACE "$<LINK_LIBRARY:WHOLE_ARCHIVE,sing::libsing>")
+  target_link_libraries(sing_train_all INTERFACE "$<LINK_LIBRARY:WHOLE_ARCHIVE,sing::libsing_train>")
 endif()
+set_target_properties(sing_core PROPERTIES EXPORT_NAME core)
+set_target_properties(sing_train_all PROPERTIES EXPORT_NAME train)
+add_library(sing::core ALIAS sing_core)
+add_library(sing::train ALIAS sing_train_all)

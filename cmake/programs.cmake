@@ -3,7 +3,7 @@ if(app_sources)
   add_executable(sing_program ${app_sources})
   set_target_properties(sing_program PROPERTIES OUTPUT_NAME sing
     RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
-  target_link_libraries(sing_program PRIVATE sing_build ${SING_TRAIN_WHOLE} fmt::fmt
+  target_link_libraries(sing_program PRIVATE sing_build sing::train fmt::fmt
     nlohmann_json::nlohmann_json)
   # One program under the names people type; the verb follows from the name.
   foreach(verb train eval predict)

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Grep gates: what must not appear in the sources. Prints each violation; exit 1.
+set -eu
+cd "$(dirname "$0")/.."
+status=0
+gate() {  # what, pattern, paths...
+  what=$1
+  pattern=$2
+  shift 2
+  found=$(git grep -nE "$pattern" -- "$@" || true)
+  if [ -n "$found" ]; then
+    echo "$what:"
+    echo "$found"
+    status=1
+  fi
+}
+gate "code is loaded or run outside the plugin loader" '\b(dlopen|popen|system|execv[pe]?|fork) *\(' \
+  'src/*.cpp' 'src/*.h' ':!src/backend/plugin.cpp'
+gate "a public header includes another library" \
+  '#include [<"](Eigen|yaml-cpp|spdlog|fmt|nlohmann|dnnl|oneapi|cuda|png|gtest)' 'include/*.h'
+gate "yaml-cpp outside the one reader" '#include [<"]yaml-cpp' 'src/*.cpp' 'src/*.h' ':!src/config/yaml/'
+gate "unfinished work" '\b(TODO|FIXME|XXX|HACK)\b' 'src' 'include' 'kernels' 'tests' 'tools' ':!tools/check_source.sh'
+gate "an abort or exit in the library" '\b(abort|exit|_exit|quick_exit) *\(' 'src/*.cpp' ':!src/apps/' ':!src/train/signals.cpp'
+gate "a catch-all that goes on" 'catch \(\.\.\.\) *\{ *\}' 'src' 'include'
+exit $status
