@@ -1,5 +1,7 @@
 #pragma once
 #include <array>
+#include <atomic>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -40,6 +42,10 @@ class SING_API SlotBase {
   const char* name() const { return name_; }
   bool has(DeviceType device) const { return kernels_[static_cast<size_t>(device)] != nullptr; }
   std::vector<std::string> fast_names() const;
+  /// Calls since the start of the program, and how many of them a fast kernel served: tests see
+  /// with these that a kernel was really exercised.
+  int64_t calls() const { return calls_.load(std::memory_order_relaxed); }
+  int64_t fast_calls() const { return fast_calls_.load(std::memory_order_relaxed); }
   /// Every slot that has at least one kernel, sorted by name.
   static std::vector<const SlotBase*> all();
 
@@ -54,6 +60,7 @@ class SING_API SlotBase {
   std::array<Fast, kMaxFast> fast_{};  // best first
   size_t fast_count_ = 0;
   bool listed_ = false;
+  mutable std::atomic<int64_t> calls_{0}, fast_calls_{0};
 };
 
 /// A typed function pointer per device type. `Args` is one plain struct of pointers, sizes, dtypes
@@ -79,9 +86,13 @@ class KernelSlot : public SlotBase {
   }
   /// Throws NotImplementedError that names the op and the device when nothing is registered.
   void operator()(DeviceType device, const Args& args) const {
+    calls_.fetch_add(1, std::memory_order_relaxed);
     if (device == DeviceType::cpu && kernel_path() == KernelPath::automatic) {
       for (size_t i = 0; i < fast_count_; ++i)
-        if (reinterpret_cast<FastKernel>(fast_[i].kernel)(args)) return;
+        if (reinterpret_cast<FastKernel>(fast_[i].kernel)(args)) {
+          fast_calls_.fetch_add(1, std::memory_order_relaxed);
+          return;
+        }
     }
     const auto kernel = reinterpret_cast<Kernel>(kernels_[static_cast<size_t>(device)]);
     if (kernel == nullptr) missing(device);

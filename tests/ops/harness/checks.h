@@ -1,0 +1,47 @@
+#pragma once
+// The checks behind SING_OP_CASE, and what they share.
+#include <string>
+#include <vector>
+
+#include "support/op_case.h"
+
+namespace sing::test {
+
+/// Row-major numbers, exact in bf16, of one input (or of the output gradient).
+std::vector<double> make_values(const OpCase& c, const Sample& sample, const InputSpec& spec,
+                                Layout layout);
+/// A tensor that holds `values` with the strides of `layout` (dense where it does not apply).
+Tensor lay_out(const std::vector<double>& values, const Shape& shape, DType dtype, Layout layout);
+
+/// One sample with numbers: `dtype` replaces what is not fixed.
+struct Prepared {
+  Prepared(const OpCase& c, const Sample& sample, Layout layout);
+  Inputs tensors(DType dtype, Layout layout) const;
+  DType dtype_of(size_t input, DType dtype) const;
+  const Sample& sample;
+  std::vector<std::vector<double>> values;  // by input
+  std::vector<size_t> differentiable;       // positions of inputs that get a gradient
+};
+
+/// Output and gradients of one run, in row-major doubles; no_grad when the output is not floating.
+struct Run {
+  Shape shape;
+  DType dtype = DType::f32;
+  std::vector<double> output;
+  std::vector<std::vector<double>> gradients;  // by differentiable input; empty: none came
+};
+/// Random output gradient of a sample.
+std::vector<double> output_gradient(const OpCase& c, const Sample& sample, const Shape& shape,
+                                    Layout layout);
+/// Forward and, when something is differentiable, backward from output_gradient.
+Run run(const OpCase& c, const Prepared& p, DType dtype, Layout layout);
+
+void check_gradients(const OpCase& c);
+void check_precision(const OpCase& c);
+void check_slots(const OpCase& c);
+void check_rejects(const OpCase& c);
+
+/// Every case, built.
+std::vector<OpCase> all_op_cases();
+
+}  // namespace sing::test
