@@ -81,8 +81,8 @@ void FileWriter::finish() {
   if (code != 0) fail(code);
 }
 
-void write_file_atomically(FileSystem& files, const std::string& path,
-                           std::span<const std::byte> bytes, Access access) {
+void produce_file_atomically(FileSystem& files, const std::string& path,
+                             FunctionRef<void(FileWriter& writer)> produce, Access access) {
   std::unique_ptr<FileWriter> writer;
   const std::string temporary = beside(path, [&](const std::string& name) {
     const auto status = files.stat(name);
@@ -91,7 +91,7 @@ void write_file_atomically(FileSystem& files, const std::string& path,
     return 0;
   });
   try {
-    writer->write(bytes);
+    produce(*writer);
     writer->finish();
     if (const int code = files.rename(temporary, path); code != 0) throw_write_error(path, code);
   } catch (...) {
@@ -99,6 +99,12 @@ void write_file_atomically(FileSystem& files, const std::string& path,
     throw;
   }
   sync_folder_of(files, path);
+}
+
+void write_file_atomically(FileSystem& files, const std::string& path,
+                           std::span<const std::byte> bytes, Access access) {
+  produce_file_atomically(
+      files, path, [&](FileWriter& writer) { writer.write(bytes); }, access);
 }
 
 void write_file_atomically(const std::string& path, std::string_view text) {

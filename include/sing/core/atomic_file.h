@@ -6,6 +6,7 @@
 
 #include "sing/core/export.h"
 #include "sing/core/file_system.h"
+#include "sing/core/function_ref.h"
 #include "sing/core/sha256.h"
 
 namespace sing {
@@ -45,6 +46,10 @@ SING_API void write_file_atomically(FileSystem& files, const std::string& path,
                                     std::span<const std::byte> bytes,
                                     Access access = Access::umask);
 SING_API void write_file_atomically(const std::string& path, std::string_view text);
+/// The same in pieces: `produce` writes all of it (and does not finish the writer).
+SING_API void produce_file_atomically(FileSystem& files, const std::string& path,
+                                      FunctionRef<void(FileWriter& writer)> produce,
+                                      Access access = Access::umask);
 
 /// Makes `path` a link to `target`, replacing a link that is there, in the same way.
 SING_API void write_link_atomically(FileSystem& files, const std::string& path,
