@@ -3,6 +3,8 @@
 #include <string>
 #include <string_view>
 
+#include "sing/core/utf8.h"
+
 // Small text helpers of this room.
 namespace sing::config::detail {
 
@@ -13,12 +15,9 @@ inline int count_characters(std::string_view text) {
   return count;
 }
 
-/// At most `limit` bytes, cut at a character's edge, with "..." when something was cut.
+/// Fit for a message: printable, and cut with "..." past the limit.
 inline std::string shorten(std::string_view text, size_t limit = 60) {
-  if (text.size() <= limit) return std::string(text);
-  size_t end = limit;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return std::string(text.substr(0, end)) + "...";
+  return printable(text, limit);
 }
 
 inline std::string join(std::string_view path, std::string_view key) {
