@@ -97,6 +97,16 @@ class CrossEntropy : public MeanMetric {
   ClassificationOptions options_;
 };
 
+using Options = ClassificationOptions;
+const bool registered[] = {
+    metric_kind().add<Options>("accuracy", "share of labels with the highest logit",
+                               [](const Options& options) { return accuracy(options); }),
+    metric_kind().add<Options>("top5", "share of labels among the five highest logits",
+                               [](const Options& options) { return top5(options); }),
+    metric_kind().add<Options>("cross_entropy", "mean cross entropy without label smoothing",
+                               [](const Options& options) { return cross_entropy(options); }),
+};
+
 }  // namespace
 
 std::unique_ptr<Metric> accuracy(const ClassificationOptions& options) {

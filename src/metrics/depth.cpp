@@ -84,6 +84,15 @@ class RectangleAccuracy : public ShareMetric {
   DepthOptions options_;
 };
 
+const bool registered[] = {
+    metric_kind().add<DepthOptions>(
+        "depth_accuracy", "share of images with the right depth for every rectangle",
+        [](const DepthOptions& options) { return depth_accuracy(options); }),
+    metric_kind().add<DepthOptions>(
+        "rectangle_accuracy", "share of rectangles with the right depth",
+        [](const DepthOptions& options) { return rectangle_accuracy(options); }),
+};
+
 }  // namespace
 
 std::unique_ptr<Metric> depth_accuracy(const DepthOptions& options) {

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "metrics/ratio.h"
+#include "sing/config/schema.h"
 #include "sing/core/thread_pool.h"
 
 namespace sing::metrics {
@@ -31,6 +32,13 @@ class MeanSquaredError : public MeanMetric {
     for (const double sum : sums) add_sum(sum, elements);
   }
 };
+
+struct NoOptions {
+  static void describe(config::Fields<NoOptions>&) {}
+};
+const bool registered =
+    metric_kind().add<NoOptions>("mse", "mean squared error over all elements, in target units",
+                                 [](const NoOptions&) { return mean_squared_error(); });
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "sing/config/schema.h"
 #include "sing/metrics/metric.h"
 
 namespace sing::metrics {
@@ -10,6 +11,10 @@ namespace sing::metrics {
 // `ignored_label` do not count; any other label outside 0..C-1 throws DataError E0305.
 struct ClassificationOptions {
   int64_t ignored_label = -100;
+
+  static void describe(config::Fields<ClassificationOptions>& f) {
+    f("ignored_label", &ClassificationOptions::ignored_label, "elements with it do not count");
+  }
 };
 
 /// Share of elements whose label has the highest logit. Among equal logits the lower class comes

@@ -1,12 +1,18 @@
 #pragma once
 #include <memory>
 
+#include "sing/config/schema.h"
 #include "sing/metrics/metric.h"
 
 namespace sing::metrics {
 
 struct DepthOptions {
   bool count_background = false;  ///< the background counts as one more rectangle, of level 0
+
+  static void describe(config::Fields<DepthOptions>& f) {
+    f("count_background", &DepthOptions::count_background,
+      "judge the background as one more rectangle, of level 0");
+  }
 };
 
 /// Share of images in which every rectangle is right: depth_scale x the mean prediction over its

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "sing/config/component.h"
 #include "sing/core/export.h"
 #include "sing/tensor/batch.h"
 #include "sing/tensor/state_visitor.h"
@@ -32,5 +33,9 @@ class SING_API Metric {
   virtual void visit_state(StateVisitor& visitor) = 0;
   virtual Traits traits() const = 0;
 };
+
+using MetricKind = config::ComponentKind<std::unique_ptr<Metric>()>;
+/// Metrics by name; each registers itself in its own .cpp.
+SING_API MetricKind& metric_kind();
 
 }  // namespace sing::metrics

@@ -1,0 +1,66 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sing/core/dtype.h"
+#include "sing/core/export.h"
+#include "sing/core/shape.h"
+#include "sing/tensor/batch.h"
+
+namespace sing::data {
+
+/// One named part of every sample; a batch holds it as (B, shape...).
+struct Field {
+  std::string name;
+  Shape shape;  ///< of one sample
+  DType dtype = DType::f32;
+  /// For i64 labels and token ids: values are 0..classes-1 (checked when a batch is made); 0 for
+  /// other fields.
+  int64_t classes = 0;
+};
+
+/// Which sample, and what its augmentation may depend on besides: nothing else may.
+struct SampleKey {
+  int64_t index = 0;
+  uint64_t seed = 0;   ///< of the run
+  uint64_t epoch = 0;  ///< 0 in evaluation
+};
+
+/// Samples by number. Const methods are thread-safe.
+class SING_API Dataset {
+ public:
+  virtual ~Dataset();
+
+  /// For messages: "rde (train)".
+  virtual std::string name() const = 0;
+  virtual int64_t size() const = 0;
+  /// The first two are "inputs" and "targets".
+  virtual const std::vector<Field>& fields() const = 0;
+  /// Writes fields()[i] of the sample to out[i]: dense, row-major, every byte. The same bytes for
+  /// the same key on every thread. Throws DataError for a sample that cannot be read.
+  virtual void get(const SampleKey& key, std::span<void* const> out) const = 0;
+  /// Tensors of rank 0 that go into every batch.
+  virtual std::vector<NamedTensor> constants() const { return {}; }
+  /// Changes when any sample may have changed; a resume compares it.
+  virtual std::string fingerprint() const = 0;
+
+  /// Throws ConfigError E0264 that lists the fields there are.
+  const Field& field(std::string_view name) const;
+};
+
+/// Throws DataError E0305 when a label is outside 0..classes-1; `where` names data set and record.
+/// The hint depends on the range the labels at hand have.
+SING_API void check_labels(std::span<const int64_t> labels, int64_t classes,
+                           const std::string& where);
+
+/// Room for `count` samples of a data set, and its constants.
+SING_API Batch allocate_batch(const Dataset& dataset, int64_t count);
+/// Fills row `row` of a batch from allocate_batch; labels are checked.
+/// Throws DataError whose place names the data set and the sample.
+SING_API void read_sample(const Dataset& dataset, const SampleKey& key, Batch& batch, int64_t row);
+
+}  // namespace sing::data

@@ -1,0 +1,93 @@
+#include "sing/data/dataset.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <new>
+
+#include "sing/core/error.h"
+
+namespace sing::data {
+namespace {
+
+constexpr size_t kMaxFields = 16;
+
+std::string place(const Dataset& dataset, int64_t index) {
+  return fmt::format("data set {}, sample {}", dataset.name(), index);
+}
+
+}  // namespace
+
+Dataset::~Dataset() = default;
+
+const Field& Dataset::field(std::string_view name) const {
+  std::string known;
+  for (const Field& field : fields()) {
+    if (field.name == name) return field;
+    known += (known.empty() ? "" : ", ") + field.name;
+  }
+  throw ConfigError(fmt::format("data set {} has no field '{}'", this->name(), name), {},
+                    "its fields are " + known, "E0264");
+}
+
+void check_labels(std::span<const int64_t> labels, int64_t classes, const std::string& where) {
+  const auto bad = std::find_if(labels.begin(), labels.end(),
+                                [classes](int64_t label) { return label < 0 || label >= classes; });
+  if (bad == labels.end()) return;
+  const auto [low, high] = std::minmax_element(labels.begin(), labels.end());
+  std::string hint = fmt::format("labels here run {}..{}", *low, *high);
+  if (*low >= 1 && *high == classes)
+    hint += ": they seem to count from 1; shift them by -1";
+  else
+    hint += fmt::format("; {} classes were announced", classes);
+  throw DataError(fmt::format("label {} is outside 0..{}", *bad, classes - 1), where, hint,
+                  "E0305");
+}
+
+Batch allocate_batch(const Dataset& dataset, int64_t count) {
+  Batch batch;
+  for (const Field& field : dataset.fields()) {
+    std::array<int64_t, kMaxRank> dims{count};
+    if (field.shape.rank() >= kMaxRank)
+      throw ShapeError(fmt::format("data set {}: field '{}' has more than {} dimensions",
+                                   dataset.name(), field.name, kMaxRank - 1));
+    std::copy(field.shape.begin(), field.shape.end(), dims.begin() + 1);
+    const size_t rank = static_cast<size_t>(field.shape.rank()) + 1;
+    batch.set(field.name,
+              Tensor::zeros(Shape(std::span(dims.data(), rank)), {.dtype = field.dtype}));
+  }
+  for (const NamedTensor& constant : dataset.constants()) batch.set(constant.name, constant.tensor);
+  return batch;
+}
+
+void read_sample(const Dataset& dataset, const SampleKey& key, Batch& batch, int64_t row) {
+  const std::vector<Field>& fields = dataset.fields();
+  std::array<void*, kMaxFields> out{};
+  SING_ASSERT(fields.size() <= kMaxFields);
+  for (size_t i = 0; i < fields.size(); ++i) {
+    Tensor tensor = batch.at(fields[i].name);
+    const int64_t bytes = checked_bytes(fields[i].shape.numel(), fields[i].dtype);
+    out[i] = static_cast<std::byte*>(tensor.mutable_raw()) + row * bytes;
+  }
+  try {
+    dataset.get(key, std::span<void* const>(out.data(), fields.size()));
+    for (size_t i = 0; i < fields.size(); ++i)
+      if (fields[i].classes > 0)
+        check_labels(
+            {static_cast<const int64_t*>(out[i]), static_cast<size_t>(fields[i].shape.numel())},
+            fields[i].classes, {});
+  } catch (const DataError& e) {
+    const std::string where = e.where().empty() ? "" : ", " + e.where();
+    throw DataError(e.what(), place(dataset, key.index) + where, e.hint(), e.code());
+  } catch (const Error& e) {
+    throw Error(e.code(), e.what(), place(dataset, key.index), e.hint());
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemoryError("out of host memory while reading data", place(dataset, key.index));
+  } catch (const std::exception& e) {
+    throw InternalError(e.what(), place(dataset, key.index));
+  }
+}
+
+}  // namespace sing::data
