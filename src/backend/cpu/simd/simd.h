@@ -52,11 +52,12 @@ typedef int32_t vi __attribute__((vector_size(32)));
 // Arithmetic and comparisons are the compiler's operators (a + b, a < b ? x : y); what follows is
 // what they lack.
 
-SING_INLINE vf set1(float x) {
-  return vf{} + x;
-}
-SING_INLINE vi set1i(int32_t x) {
-  return vi{} + x;
+SING_INLINE vf set1(float x) {  // vf{} + x would lose the sign of zero, at the price of an add
+#if defined(__AVX512F__)
+  return _mm512_set1_ps(x);
+#else
+  return _mm256_set1_ps(x);
+#endif
 }
 SING_INLINE vi as_int(vf x) {
   return reinterpret_cast<vi>(x);

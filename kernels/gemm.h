@@ -1,0 +1,55 @@
+#pragma once
+#include <array>
+#include <cstdint>
+
+#include "sing/backend/kernel_slot.h"
+#include "sing/core/dtype.h"
+
+namespace sing::kernels {
+
+/// What follows a matrix product, in its last write.
+enum class Epilogue : uint8_t { none, relu, gelu, gelu_tanh };
+
+inline constexpr int kGemmBatchRank = 4;
+
+/// For each batch index: C = act(A B + bias), or C = act(C + A B + bias) with `accumulate`.
+/// A is m x k with a(i, p) = a[i * a_row + p * a_col]; B is k x n likewise; rows of C are dense
+/// (c(i, j) = c[i * c_row + j]). Strides in elements; a batch stride of 0 repeats an operand.
+/// f32 and narrower inputs are multiplied exactly and summed in f32 or wider, in an order that
+/// depends on the sizes only.
+struct GemmArgs {
+  const void* a;
+  const void* b;
+  void* c;
+  DType dtype;    // of a, b and bias
+  DType c_dtype;  // dtype, or f32 where a and b are narrower
+  int64_t m, n, k;
+  int64_t a_row, a_col, b_row, b_col, c_row;
+  int batch_rank;
+  std::array<int64_t, kGemmBatchRank> batch, a_batch, b_batch, c_batch;
+  bool accumulate;
+  Epilogue epilogue;
+  const void* bias;  // n elements, or nullptr
+  void* pre;  // where the value before the activation goes (layout and dtype of c), or nullptr
+  Stream stream;
+};
+
+/// grad_pre[i, j] = grad[i, j] * act'(x[i, j]) and bias_grad[j] (+)= sum_i grad_pre[i, j].
+/// x is the value before the activation (for relu its output serves as well). Dense m x n.
+struct ActivationGradArgs {
+  const void* grad;
+  const void* x;          // nullptr with Epilogue::none
+  void* grad_pre;         // nullptr: only the sums are wanted; may be `grad` itself
+  void* bias_grad;        // nullptr: not wanted
+  DType dtype;            // of grad, x and grad_pre
+  DType bias_grad_dtype;  // dtype, f32 or f64
+  bool accumulate;        // bias_grad += instead of =
+  Epilogue epilogue;
+  int64_t m, n;
+  Stream stream;
+};
+
+SING_DECLARE_SLOT(gemm, GemmArgs)
+SING_DECLARE_SLOT(activation_grad, ActivationGradArgs)
+
+}  // namespace sing::kernels

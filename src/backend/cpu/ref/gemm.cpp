@@ -1,0 +1,93 @@
+#include "kernels/gemm.h"
+
+#include "backend/cpu/ref/activation.h"
+#include "backend/cpu/ref/dispatch.h"
+#include "sing/core/thread_pool.h"
+
+namespace sing::kernels {
+
+SING_DEFINE_SLOT(gemm, GemmArgs)
+SING_DEFINE_SLOT(activation_grad, ActivationGradArgs)
+
+namespace {
+
+using cpu::from_value;
+using cpu::sum_t;
+using cpu::to_value;
+
+template <class T, class C>
+void gemm_rows(const GemmArgs& g) {
+  int64_t batches = 1;
+  for (int i = 0; i < g.batch_rank; ++i) batches *= g.batch[static_cast<size_t>(i)];
+  parallel_for(batches * g.m, [&](int64_t chunk) {
+    const int64_t row = chunk % g.m;
+    int64_t index = chunk / g.m, a_at = row * g.a_row, b_at = 0, c_at = row * g.c_row;
+    for (size_t i = static_cast<size_t>(g.batch_rank); i-- > 0;) {
+      const int64_t at = index % g.batch[i];
+      index /= g.batch[i];
+      a_at += at * g.a_batch[i];
+      b_at += at * g.b_batch[i];
+      c_at += at * g.c_batch[i];
+    }
+    const T* a = static_cast<const T*>(g.a) + a_at;
+    const T* b = static_cast<const T*>(g.b) + b_at;
+    C* c = static_cast<C*>(g.c) + c_at;
+    C* pre = g.pre == nullptr ? nullptr : static_cast<C*>(g.pre) + c_at;
+    const T* bias = static_cast<const T*>(g.bias);
+    for (int64_t j = 0; j < g.n; ++j) {
+      sum_t sum = 0;
+      for (int64_t p = 0; p < g.k; ++p)
+        sum += static_cast<sum_t>(to_value(a[p * g.a_col])) *
+               static_cast<sum_t>(to_value(b[p * g.b_row + j * g.b_col]));
+      if (g.accumulate) sum += static_cast<sum_t>(to_value(c[j]));
+      if (bias != nullptr) sum += static_cast<sum_t>(to_value(bias[j]));
+      if (pre != nullptr) pre[j] = from_value<C>(sum);
+      c[j] = from_value<C>(cpu::activation(g.epilogue, sum));
+    }
+  });
+}
+
+void gemm_reference(const GemmArgs& g) {
+  cpu::dispatch_floating(g.dtype, [&](auto in) {
+    cpu::dispatch_floating(g.c_dtype, [&](auto out) { gemm_rows<decltype(in), decltype(out)>(g); });
+  });
+}
+
+template <class T, class B>
+void activation_grad_columns(const ActivationGradArgs& a) {
+  const T* grad = static_cast<const T*>(a.grad);
+  const T* x = static_cast<const T*>(a.x);
+  T* grad_pre = static_cast<T*>(a.grad_pre);
+  B* bias_grad = static_cast<B*>(a.bias_grad);
+  // By columns: each sum runs over the rows in order, whatever the number of threads.
+  parallel_ranges(a.n, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t j = begin; j < end; ++j) {
+      sum_t sum = 0;
+      for (int64_t i = 0; i < a.m; ++i) {
+        sum_t g = static_cast<sum_t>(to_value(grad[i * a.n + j]));
+        if (a.epilogue != Epilogue::none)
+          g *=
+              cpu::activation_derivative(a.epilogue, static_cast<double>(to_value(x[i * a.n + j])));
+        if (grad_pre != nullptr) grad_pre[i * a.n + j] = from_value<T>(g);
+        sum += g;
+      }
+      if (bias_grad == nullptr) continue;
+      if (a.accumulate) sum += static_cast<sum_t>(to_value(bias_grad[j]));
+      bias_grad[j] = from_value<B>(sum);
+    }
+  });
+}
+
+void activation_grad_reference(const ActivationGradArgs& a) {
+  cpu::dispatch_floating(a.dtype, [&](auto in) {
+    cpu::dispatch_floating(a.bias_grad_dtype, [&](auto out) {
+      activation_grad_columns<decltype(in), decltype(out)>(a);
+    });
+  });
+}
+
+SING_REFERENCE_KERNEL(gemm, gemm_reference)
+SING_REFERENCE_KERNEL(activation_grad, activation_grad_reference)
+
+}  // namespace
+}  // namespace sing::kernels

@@ -1,0 +1,90 @@
+// Derivative of a fused activation and the column sums that are the bias gradient, in one pass.
+#include "backend/cpu/scratch.h"
+#include "backend/cpu/simd/simd.h"
+#include "kernels/gemm.h"
+#include "sing/core/thread_pool.h"
+
+namespace sing::kernels::SING_SIMD {
+namespace {
+
+constexpr int64_t kRowsPerChunk = 64;
+
+SING_INLINE vf load_as(const void* base, bool bf16, int64_t at, Mask lanes) {
+  return bf16 ? load_bf16(static_cast<const uint16_t*>(base) + at, lanes)
+              : load(static_cast<const float*>(base) + at, lanes);
+}
+
+template <Epilogue kEpilogue, bool kBf16>
+void rows(const ActivationGradArgs& a, int64_t begin, int64_t end, float* sums) {
+  for (int64_t j = 0; j < a.n; j += kWidth) {
+    const Mask lanes = first(a.n - j < kWidth ? a.n - j : kWidth);
+    vf sum{};
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t at = i * a.n + j;
+      vf g = load_as(a.grad, kBf16, at, lanes);
+      if constexpr (kEpilogue != Epilogue::none) {
+        const vf x = load_as(a.x, kBf16, at, lanes);
+        if constexpr (kEpilogue == Epilogue::relu) g = (x > 0.0f) ? g : vf{};
+        if constexpr (kEpilogue == Epilogue::gelu) g = g * gelu_derivative(x);
+        if constexpr (kEpilogue == Epilogue::gelu_tanh) g = g * gelu_tanh_derivative(x);
+      }
+      if (a.grad_pre != nullptr) {
+        if constexpr (kBf16)
+          store_bf16(static_cast<uint16_t*>(a.grad_pre) + at, g, lanes);
+        else
+          store(static_cast<float*>(a.grad_pre) + at, g, lanes);
+      }
+      sum = sum + g;
+    }
+    if (sums != nullptr) store(sums + j, sum, lanes);
+  }
+}
+
+template <bool kBf16>
+void rows_of(const ActivationGradArgs& a, int64_t begin, int64_t end, float* sums) {
+  switch (a.epilogue) {
+    case Epilogue::none:
+      return rows<Epilogue::none, kBf16>(a, begin, end, sums);
+    case Epilogue::relu:
+      return rows<Epilogue::relu, kBf16>(a, begin, end, sums);
+    case Epilogue::gelu:
+      return rows<Epilogue::gelu, kBf16>(a, begin, end, sums);
+    case Epilogue::gelu_tanh:
+      return rows<Epilogue::gelu_tanh, kBf16>(a, begin, end, sums);
+  }
+}
+
+bool activation_grad_own(const ActivationGradArgs& a) {
+  const bool bf16 = a.dtype == DType::bf16;
+  if (!bf16 && a.dtype != DType::f32) return false;
+  if (a.bias_grad != nullptr && a.bias_grad_dtype != DType::f32) return false;
+  if (a.n == 0) return true;
+  // First partial sums per chunk of rows, then the sum of these in the order of the chunks.
+  const int64_t chunks = (a.m + kRowsPerChunk - 1) / kRowsPerChunk;
+  const backend::cpu::Scratch scratch(static_cast<size_t>(chunks * a.n) * sizeof(float));
+  float* partial = a.bias_grad == nullptr ? nullptr : static_cast<float*>(scratch.data);
+  parallel_for(chunks, [&](int64_t chunk) {
+    const int64_t begin = chunk * kRowsPerChunk;
+    const int64_t end = begin + kRowsPerChunk < a.m ? begin + kRowsPerChunk : a.m;
+    float* sums = partial == nullptr ? nullptr : partial + chunk * a.n;
+    if (bf16)
+      rows_of<true>(a, begin, end, sums);
+    else
+      rows_of<false>(a, begin, end, sums);
+  });
+  if (partial == nullptr) return true;
+  float* out = static_cast<float*>(a.bias_grad);
+  for (int64_t j = 0; j < a.n; j += kWidth) {
+    const Mask lanes = first(a.n - j < kWidth ? a.n - j : kWidth);
+    vf sum{};
+    for (int64_t chunk = 0; chunk < chunks; ++chunk)
+      sum = sum + load(partial + chunk * a.n + j, lanes);
+    store(out + j, a.accumulate ? load(out + j, lanes) + sum : sum, lanes);
+  }
+  return true;
+}
+
+SING_SIMD_KERNEL(activation_grad, activation_grad_own, "own")
+
+}  // namespace
+}  // namespace sing::kernels::SING_SIMD

@@ -1,0 +1,289 @@
+// Matrix products in f32 (and of bf16 operands, widened while they are packed).
+//
+// B is packed once into panels of kTileColumns columns, shared by all chunks. A chunk is a block of
+// rows and columns of C; inside it a slice of K whose part of B fits the L2 cache is finished for
+// all rows before the next one. A is read in place, or copied to a small buffer when it is
+// transposed, bf16, or has a stride that would land all its rows in one cache set.
+#include "kernels/gemm.h"
+
+#include "backend/cpu/scratch.h"
+#include "backend/cpu/simd/gemm_tile.h"
+#include "sing/core/thread_pool.h"
+
+namespace sing::kernels::SING_SIMD {
+namespace {
+
+constexpr int64_t kSliceDepth = 512;    // of K: 512 x 256 floats of B are half of a 1 MB L2 cache
+constexpr int64_t kChunkColumns = 256;  // of C in one chunk
+constexpr int64_t kChunkProducts = 1 << 19;  // multiply-adds in one chunk, about: 5-10 us
+constexpr int64_t kRowPadding = 16;  // floats between copied rows of A, against set conflicts
+
+int64_t divide_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+int64_t round_up(int64_t a, int64_t b) {
+  return divide_up(a, b) * b;
+}
+int64_t smaller(int64_t a, int64_t b) {
+  return a < b ? a : b;
+}
+
+struct Plan {
+  int64_t batches = 1;
+  int64_t slices = 1, depth = 0;  // of K
+  int64_t chunk_rows = 0, chunk_columns = 0;
+  int64_t row_chunks = 0, column_chunks = 0;
+  int64_t panels = 0;
+  int64_t b_batches = 1;      // different matrices B
+  int64_t packed_stride = 0;  // floats between them
+};
+
+Plan make_plan(const GemmArgs& g) {
+  Plan plan;
+  for (int i = 0; i < g.batch_rank; ++i) plan.batches *= g.batch[i];
+  bool shared_b = true;
+  for (int i = 0; i < g.batch_rank; ++i)
+    shared_b = shared_b && (g.b_batch[i] == 0 || g.batch[i] == 1);
+  plan.b_batches = shared_b ? 1 : plan.batches;
+  plan.slices = g.k > kSliceDepth ? divide_up(g.k, kSliceDepth) : 1;
+  plan.depth = round_up(divide_up(g.k, plan.slices), 8);
+  if (plan.depth > g.k) plan.depth = g.k;
+  plan.panels = divide_up(g.n, kTileColumns);
+  plan.packed_stride = plan.panels * kTileColumns * g.k;
+  plan.chunk_columns = smaller(round_up(g.n, kTileColumns), kChunkColumns);
+  plan.column_chunks = divide_up(g.n, plan.chunk_columns);
+  const int64_t row_cost = smaller(g.n, plan.chunk_columns) * (g.k > 0 ? g.k : 1);
+  int64_t rows = round_up(kChunkProducts / (row_cost > 0 ? row_cost : 1) + 1, kTileRows);
+  // A small matrix is cut into at least eight chunks, a long one not below four tiles of rows.
+  const int64_t whole = g.m * g.n * g.k * plan.batches;
+  if (whole < kChunkProducts) {
+    rows = g.m;
+  } else if (rows < 4 * kTileRows) {
+    const int64_t eighth = round_up(divide_up(g.m, 8), kTileRows);
+    rows = smaller(4 * kTileRows, eighth > rows ? eighth : rows);
+    if (plan.batches > 1 && rows < 4 * kTileRows) rows = 4 * kTileRows;
+  }
+  plan.chunk_rows = smaller(rows, g.m);
+  plan.row_chunks = divide_up(g.m, plan.chunk_rows);
+  return plan;
+}
+
+/// Element offsets of one batch index.
+struct Offsets {
+  int64_t a = 0, b = 0, c = 0;
+};
+Offsets offsets_of(const GemmArgs& g, int64_t index) {
+  Offsets o;
+  for (int i = g.batch_rank; i-- > 0;) {
+    const int64_t at = index % g.batch[i];
+    index /= g.batch[i];
+    o.a += at * g.a_batch[i];
+    o.b += at * g.b_batch[i];
+    o.c += at * g.c_batch[i];
+  }
+  return o;
+}
+
+const char* element(const void* base, DType dtype, int64_t index) {
+  return static_cast<const char*>(base) + index * (dtype == DType::bf16 ? 2 : 4);
+}
+char* element(void* base, DType dtype, int64_t index) {
+  return static_cast<char*>(base) + index * (dtype == DType::bf16 ? 2 : 4);
+}
+
+void pack_b(const GemmArgs& g, const Plan& plan, float* packed) {
+  const int64_t pieces = plan.b_batches * plan.panels;
+  const int64_t per_panel = kTileColumns * (g.k > 0 ? g.k : 1);
+  parallel_ranges(pieces, (1 << 15) / per_panel + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t piece = begin; piece < end; ++piece) {
+      const int64_t batch = piece / plan.panels, panel = piece % plan.panels;
+      const int64_t first_column = panel * kTileColumns;
+      const int64_t from = offsets_of(g, batch).b + first_column * g.b_col;
+      pack_panel(packed + batch * plan.packed_stride + panel * kTileColumns * g.k,
+                 element(g.b, g.dtype, from), g.dtype == DType::bf16, g.b_row, g.b_col, g.k,
+                 smaller(kTileColumns, g.n - first_column));
+    }
+  });
+}
+
+/// Where a tile of A is read: in place, or from a copy.
+struct Left {
+  const float* a;
+  int64_t lda;
+  bool in_rows;
+};
+
+Left left_tile(const GemmArgs& g, int64_t at, int64_t rows, int64_t depth, float* buffer) {
+  const char* from = element(g.a, g.dtype, at);
+  const bool bf16 = g.dtype == DType::bf16;
+  const bool conflict = g.a_row % 512 == 0 && rows > 4;
+  if (g.a_col == 1 && !bf16 && !conflict)
+    return {reinterpret_cast<const float*>(from), g.a_row, true};
+  if (g.a_row == 1 && g.a_col != 1) {
+    // Two vectors hold any tile of rows on AVX-512 and AVX2; the second is overwritten by the next.
+    const Mask low = first(smaller(rows, kWidth));
+    for (int64_t p = 0; p < depth; ++p) {
+      const vf x = bf16 ? load_bf16(reinterpret_cast<const uint16_t*>(from) + p * g.a_col, low)
+                        : load(reinterpret_cast<const float*>(from) + p * g.a_col, low);
+      store(buffer + p * kTileRows, x);
+    }
+    return {buffer, kTileRows, false};
+  }
+  const int64_t stride = depth + kRowPadding;
+  for (int64_t i = 0; i < rows; ++i) {
+    const char* row = element(static_cast<const void*>(from), g.dtype, i * g.a_row);
+    float* to = buffer + i * stride;
+    if (g.a_col == 1) {
+      for (int64_t p = 0; p < depth; p += kWidth) {
+        const Mask lanes = first(smaller(kWidth, depth - p));
+        store(to + p, bf16 ? load_bf16(reinterpret_cast<const uint16_t*>(row) + p, lanes)
+                           : load(reinterpret_cast<const float*>(row) + p, lanes));
+      }
+    } else {
+      for (int64_t p = 0; p < depth; ++p) {
+        uint32_t bits = 0;
+        if (bf16)
+          bits = static_cast<uint32_t>(reinterpret_cast<const uint16_t*>(row)[p * g.a_col]) << 16;
+        else
+          bits = reinterpret_cast<const uint32_t*>(row)[p * g.a_col];
+        __builtin_memcpy(to + p, &bits, sizeof bits);
+      }
+    }
+  }
+  return {buffer, stride, true};
+}
+
+SING_INLINE vf load_as(const char* p, bool bf16, Mask lanes) {
+  return bf16 ? load_bf16(reinterpret_cast<const uint16_t*>(p), lanes)
+              : load(reinterpret_cast<const float*>(p), lanes);
+}
+SING_INLINE void store_as(char* p, bool bf16, vf x, Mask lanes) {
+  if (bf16)
+    store_bf16(reinterpret_cast<uint16_t*>(p), x, lanes);
+  else
+    store(reinterpret_cast<float*>(p), x, lanes);
+}
+
+SING_INLINE vf activated(vf x, Epilogue epilogue) {
+  switch (epilogue) {
+    case Epilogue::relu:
+      return (x < 0.0f) ? vf{} : x;
+    case Epilogue::gelu:
+      return gelu(x);
+    case Epilogue::gelu_tanh:
+      return gelu_tanh(x);
+    case Epilogue::none:
+      break;
+  }
+  return x;
+}
+
+/// The last look at a finished tile of sums: old value of C, bias, activation, conversion.
+void finish(const GemmArgs& g, const float* sums, int64_t stride, int64_t c_at, int64_t column,
+            int64_t rows, int64_t n, bool add_old) {
+  const bool in_bf16 = g.dtype == DType::bf16, out_bf16 = g.c_dtype == DType::bf16;
+  for (int64_t j = 0; j < n; j += kWidth) {
+    const Mask lanes = first(smaller(kWidth, n - j));
+    const vf bias =
+        g.bias == nullptr ? vf{} : load_as(element(g.bias, g.dtype, column + j), in_bf16, lanes);
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t at = c_at + i * g.c_row + j;
+      char* c = element(g.c, g.c_dtype, at);
+      vf x = load(sums + i * stride + j, lanes);
+      if (add_old) x = x + load_as(c, out_bf16, lanes);
+      x = x + bias;
+      if (g.pre != nullptr) store_as(element(g.pre, g.c_dtype, at), out_bf16, x, lanes);
+      store_as(c, out_bf16, activated(x, g.epilogue), lanes);
+    }
+  }
+}
+
+void run_chunk(const GemmArgs& g, const Plan& plan, const float* packed, float* wide,
+               int64_t chunk) {
+  const int64_t column_chunk = chunk % plan.column_chunks;
+  const int64_t row_chunk = chunk / plan.column_chunks % plan.row_chunks;
+  const int64_t batch = chunk / plan.column_chunks / plan.row_chunks;
+  const Offsets at = offsets_of(g, batch);
+  const int64_t row_begin = row_chunk * plan.chunk_rows;
+  const int64_t row_end = smaller(g.m, row_begin + plan.chunk_rows);
+  const int64_t column_begin = column_chunk * plan.chunk_columns;
+  const int64_t column_end = smaller(g.n, column_begin + plan.chunk_columns);
+  const bool finishing =
+      g.bias != nullptr || g.epilogue != Epilogue::none || g.pre != nullptr || wide != nullptr;
+  alignas(64) float buffer[kTileRows * (kSliceDepth + kRowPadding) + kWidth];
+  alignas(64) float tile_sums[kTileRows * kTileColumns];
+  TileArgs t{};
+  t.ldb = kTileColumns;
+  for (int64_t slice = 0; slice < plan.slices; ++slice) {
+    const int64_t p = slice * plan.depth;
+    t.k = smaller(plan.depth, g.k - p);
+    const bool last = slice + 1 == plan.slices;
+    for (int64_t i = row_begin; i < row_end; i += kTileRows) {
+      const int64_t rows = smaller(kTileRows, row_end - i);
+      const Left left = left_tile(g, at.a + i * g.a_row + p * g.a_col, rows, t.k, buffer);
+      t.a = left.a;
+      t.lda = left.lda;
+      for (int64_t j = column_begin; j < column_end; j += kTileColumns) {
+        t.n = smaller(kTileColumns, column_end - j);
+        t.b = packed + (plan.b_batches > 1 ? batch * plan.packed_stride : 0) +
+              j / kTileColumns * kTileColumns * g.k + p * kTileColumns;
+        const int64_t c_at = at.c + i * g.c_row + j;
+        // Sums of earlier slices wait in C itself, or in `wide` when C is narrower than f32 or
+        // still holds the values to add to. One slice needs neither.
+        float* sums;
+        int64_t stride;
+        if (!finishing) {
+          sums = static_cast<float*>(g.c) + c_at;
+          stride = g.c_row;
+          t.add = g.accumulate || slice > 0;
+        } else if (wide != nullptr && plan.slices > 1) {
+          sums = wide + (batch * g.m + i) * g.n + j;
+          stride = g.n;
+          t.add = slice > 0;
+        } else if (plan.slices > 1) {
+          sums = static_cast<float*>(g.c) + c_at;
+          stride = g.c_row;
+          t.add = g.accumulate || slice > 0;
+        } else {
+          sums = tile_sums;
+          stride = kTileColumns;
+          t.add = false;
+        }
+        t.c = sums;
+        t.ldc = stride;
+        tile_kernel(rows, t.n, left.in_rows, true)(t);
+        if (finishing && last) {
+          const bool add_old = g.accumulate && (sums == tile_sums || wide != nullptr);
+          finish(g, sums, stride, c_at, j, rows, t.n, add_old);
+        }
+      }
+    }
+  }
+}
+
+bool gemm_own(const GemmArgs& g) {
+  const bool wide_out = g.c_dtype == DType::f32;
+  if (g.dtype != DType::f32 && g.dtype != DType::bf16) return false;
+  if (g.dtype == DType::f32 ? !wide_out : !wide_out && g.c_dtype != DType::bf16) return false;
+  int64_t elements = g.m * g.n;
+  for (int i = 0; i < g.batch_rank; ++i) elements *= g.batch[i];
+  if (elements == 0) return true;
+  const Plan plan = make_plan(g);
+  const backend::cpu::Scratch packed(
+      static_cast<size_t>(plan.b_batches * plan.packed_stride + kTileColumns) * sizeof(float));
+  float* panels = static_cast<float*>(packed.data);
+  pack_b(g, plan, panels);
+  const bool needs_wide = !wide_out && plan.slices > 1;
+  const backend::cpu::Scratch sums(
+      needs_wide ? static_cast<size_t>(plan.batches * g.m * g.n) * sizeof(float) : 0);
+  // Any pointer says "the output is narrow"; it is written to only with more than one slice.
+  float* wide = wide_out ? nullptr : static_cast<float*>(sums.data);
+  parallel_for(plan.batches * plan.row_chunks * plan.column_chunks,
+               [&](int64_t chunk) { run_chunk(g, plan, panels, wide, chunk); });
+  return true;
+}
+
+SING_SIMD_KERNEL(gemm, gemm_own, "own")
+
+}  // namespace
+}  // namespace sing::kernels::SING_SIMD

@@ -1,0 +1,195 @@
+#include "backend/cpu/simd/gemm_tile.h"
+
+namespace sing::kernels::SING_SIMD {
+namespace {
+
+template <int kRows, int kVectors, bool kARows, bool kPadded>
+void tile(const TileArgs& t) {
+  vf sums[kRows][kVectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) sums[i][v] = vf{};
+  const Mask last = first(t.n - (kVectors - 1) * kWidth);
+  const int64_t lda = t.lda;
+  // Rows of A are reached from every third one: base + {0, 1, 2} * lda fits the addressing modes.
+  constexpr int kBases = (kRows + 2) / 3;
+  const float* rows[kBases];
+#pragma GCC unroll 4
+  for (int i = 0; i < kBases; ++i) rows[i] = t.a + 3 * i * lda;
+  const float* a = t.a;
+  const float* b = t.b;
+  for (int64_t p = 0; p < t.k; ++p) {
+    vf right[kVectors];
+#pragma GCC unroll 2
+    for (int v = 0; v + 1 < kVectors; ++v) right[v] = load(b + v * kWidth);
+    if constexpr (kPadded)
+      right[kVectors - 1] = load(b + (kVectors - 1) * kWidth);
+    else
+      right[kVectors - 1] = load(b + (kVectors - 1) * kWidth, last);
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const vf left = set1(kARows ? rows[i / 3][(i % 3) * lda] : a[i]);
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) sums[i][v] = fma(left, right[v], sums[i][v]);
+    }
+    b += t.ldb;
+    if constexpr (kARows) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kBases; ++i) ++rows[i];
+    } else {
+      a += lda;
+    }
+  }
+  float* c = t.c;
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i, c += t.ldc) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      float* to = c + v * kWidth;
+      if (v + 1 < kVectors) {
+        store(to, t.add ? load(to) + sums[i][v] : sums[i][v]);
+      } else {
+        store(to, t.add ? load(to, last) + sums[i][v] : sums[i][v], last);
+      }
+    }
+  }
+}
+
+template <int kVectors, bool kARows, bool kPadded>
+TileKernel by_rows(int64_t rows) {
+  switch (rows) {
+#define SING_TILE(n) \
+  case n:            \
+    return tile<n, kVectors, kARows, kPadded>;
+    SING_TILE(1)
+    SING_TILE(2)
+    SING_TILE(3)
+    SING_TILE(4)
+    SING_TILE(5)
+#if defined(__AVX512F__)
+    SING_TILE(6)
+    SING_TILE(7)
+    SING_TILE(8)
+    SING_TILE(9)
+    SING_TILE(10)
+    SING_TILE(11)
+#endif
+#undef SING_TILE
+    default:
+      return tile<kTileRows, kVectors, kARows, kPadded>;
+  }
+}
+
+template <bool kARows, bool kPadded>
+TileKernel by_columns(int64_t rows, int64_t columns) {
+  return columns <= kWidth ? by_rows<1, kARows, kPadded>(rows) : by_rows<2, kARows, kPadded>(rows);
+}
+
+/// r[i][j] becomes r[j][i]: swaps blocks of 1, 2, 4, ... lanes.
+SING_INLINE void transpose(vf (&r)[kWidth]) {
+#pragma GCC unroll 4
+  for (int h = 1; h < kWidth; h *= 2) {
+    vi low, high;
+#pragma GCC unroll 16
+    for (int l = 0; l < kWidth; ++l) {
+      low[l] = (l & h) == 0 ? l : kWidth + l - h;
+      high[l] = (l & h) == 0 ? l + h : kWidth + l;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i) {
+      if ((i & h) != 0) continue;
+      const vf x = r[i], y = r[i + h];
+      r[i] = __builtin_shuffle(x, y, low);
+      r[i + h] = __builtin_shuffle(x, y, high);
+    }
+  }
+}
+
+SING_INLINE vf load_any(const float* p, Mask mask) {
+  return load(p, mask);
+}
+SING_INLINE vf load_any(const uint16_t* p, Mask mask) {
+  return load_bf16(p, mask);
+}
+SING_INLINE float value(float x) {
+  return x;
+}
+SING_INLINE float value(uint16_t x) {
+  union {
+    uint32_t u;
+    float f;
+  } bits = {static_cast<uint32_t>(x) << 16};
+  return bits.f;
+}
+
+template <class T>
+void pack(float* packed, const T* b, int64_t row, int64_t column, int64_t k, int64_t n) {
+  const int64_t left = n < kWidth ? n : kWidth, right = n - left;
+  if (column == 1) {
+    const Mask first_lanes = first(left), second_lanes = first(right);
+    for (int64_t p = 0; p < k; ++p, b += row, packed += kTileColumns) {
+      store(packed, load_any(b, first_lanes));
+      store(packed + kWidth, right > 0 ? load_any(b + kWidth, second_lanes) : vf{});
+    }
+    return;
+  }
+  if (row != 1) {
+    for (int64_t p = 0; p < k; ++p, b += row, packed += kTileColumns)
+      for (int64_t j = 0; j < kTileColumns; ++j) packed[j] = j < n ? value(b[j * column]) : 0.0f;
+    return;
+  }
+  for (int64_t p = 0; p < k; p += kWidth) {
+    const int64_t depth = k - p < kWidth ? k - p : kWidth;
+    const Mask lanes = first(depth);
+    for (int half = 0; half < 2; ++half) {
+      const int64_t columns = half == 0 ? left : right;
+      vf block[kWidth];
+#pragma GCC unroll 16
+      for (int j = 0; j < kWidth; ++j)
+        block[j] = j < columns ? load_any(b + (half * kWidth + j) * column + p, lanes) : vf{};
+      transpose(block);
+      float* to = packed + p * kTileColumns + half * kWidth;
+#pragma GCC unroll 16
+      for (int i = 0; i < kWidth; ++i)
+        if (i < depth) store(to + i * kTileColumns, block[i]);
+    }
+  }
+}
+
+}  // namespace
+
+TileKernel tile_kernel(int64_t rows, int64_t columns, bool a_in_rows, bool padded) {
+  if (a_in_rows)
+    return padded ? by_columns<true, true>(rows, columns) : by_columns<true, false>(rows, columns);
+  return padded ? by_columns<false, true>(rows, columns) : by_columns<false, false>(rows, columns);
+}
+
+void multiply(const PanelProduct& p) {
+  TileArgs t{};
+  t.lda = p.lda;
+  t.ldb = p.ldb;
+  t.k = p.k;
+  t.ldc = p.ldc;
+  t.add = p.add;
+  for (int64_t i = 0; i < p.m; i += kTileRows) {
+    const int64_t rows = p.m - i < kTileRows ? p.m - i : kTileRows;
+    t.a = p.a_in_rows ? p.a + i * p.lda : p.a + i;
+    for (int64_t j = 0, panel = 0; j < p.n; j += kTileColumns, ++panel) {
+      t.n = p.n - j < kTileColumns ? p.n - j : kTileColumns;
+      t.b = p.b + panel * p.panel;
+      t.c = p.c + i * p.ldc + j;
+      tile_kernel(rows, t.n, p.a_in_rows, p.padded)(t);
+    }
+  }
+}
+
+void pack_panel(float* packed, const void* b, bool bf16, int64_t row, int64_t column, int64_t k,
+                int64_t n) {
+  if (bf16)
+    pack(packed, static_cast<const uint16_t*>(b), row, column, k, n);
+  else
+    pack(packed, static_cast<const float*>(b), row, column, k, n);
+}
+
+}  // namespace sing::kernels::SING_SIMD

@@ -1,0 +1,57 @@
+#pragma once
+// The register tile under every matrix product: C (mr x nr) = or += A (mr x k) B (k x nr).
+#include "backend/cpu/simd/simd.h"
+
+namespace sing::kernels::SING_SIMD {
+
+#if defined(__AVX512F__)
+constexpr int kTileRows = 12;  // 24 accumulators of 32 registers; 12 divides the usual dimensions
+#else
+constexpr int kTileRows = 6;  // 12 accumulators of 16 registers
+#endif
+constexpr int kTileColumns = 2 * kWidth;  // one panel of B
+
+/// k products per element, one fused multiply-add after the other from p = 0 upwards; the sum is
+/// then stored, or added to what is there.
+struct TileArgs {
+  const float* a;  // rows: a[i * lda + p]; else columns: a[p * lda + i]
+  int64_t lda;
+  const float* b;  // b[p * ldb + j]
+  int64_t ldb;
+  int64_t k;
+  float* c;  // c[i * ldc + j]
+  int64_t ldc;
+  int64_t n;  // columns, 1..kTileColumns
+  bool add;
+};
+using TileKernel = void (*)(const TileArgs&);
+
+/// `rows` of A in 1..kTileRows. With `padded`, B may be read up to a full vector beyond column n.
+TileKernel tile_kernel(int64_t rows, int64_t columns, bool a_in_rows, bool padded);
+
+/// C (m x n) = or += A B for B in panels of kTileColumns: element (p, j) of panel q is
+/// b[q * panel + p * ldb + j].
+struct PanelProduct {
+  const float* a;
+  int64_t lda;
+  bool a_in_rows;
+  const float* b;
+  int64_t panel, ldb;
+  bool padded;
+  float* c;
+  int64_t ldc;
+  int64_t m, n, k;
+  bool add;
+};
+void multiply(const PanelProduct& p);
+
+/// Number of floats that pack_columns and pack_rows write for k x n: whole vectors.
+inline int64_t packed_size(int64_t k, int64_t n) {
+  return (n + kTileColumns - 1) / kTileColumns * kTileColumns * k;
+}
+/// One panel of B (n <= kTileColumns columns) as packed[p * kTileColumns + j], zero padded.
+/// b(p, j) = b[p * row + j * column], elements of f32 or (bf16) of bfloat16 bits.
+void pack_panel(float* packed, const void* b, bool bf16, int64_t row, int64_t column, int64_t k,
+                int64_t n);
+
+}  // namespace sing::kernels::SING_SIMD
