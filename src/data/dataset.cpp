@@ -62,17 +62,23 @@ Batch allocate_batch(const Dataset& dataset, int64_t count) {
   return batch;
 }
 
-void read_sample(const Dataset& dataset, const SampleKey& key, Batch& batch, int64_t row) {
+BatchWriter::BatchWriter(const Dataset& dataset, Batch& batch) : dataset_(dataset) {
   const std::vector<Field>& fields = dataset.fields();
-  std::array<void*, kMaxFields> out{};
   SING_ASSERT(fields.size() <= kMaxFields);
-  for (size_t i = 0; i < fields.size(); ++i) {
-    Tensor tensor = batch.at(fields[i].name);
-    const int64_t bytes = checked_bytes(fields[i].shape.numel(), fields[i].dtype);
-    out[i] = static_cast<std::byte*>(tensor.mutable_raw()) + row * bytes;
+  for (const Field& field : fields) {
+    Tensor tensor = batch.at(field.name);
+    SING_ASSERT(tensor.is_contiguous() && tensor.dtype() == field.dtype);
+    columns_.push_back({static_cast<std::byte*>(tensor.mutable_raw()),
+                        checked_bytes(field.shape.numel(), field.dtype)});
   }
+}
+
+void BatchWriter::read(const SampleKey& key, int64_t row) const {
+  const std::vector<Field>& fields = dataset_.fields();
+  std::array<void*, kMaxFields> out{};
+  for (size_t i = 0; i < fields.size(); ++i) out[i] = columns_[i].data + row * columns_[i].bytes;
   try {
-    dataset.get(key, std::span<void* const>(out.data(), fields.size()));
+    dataset_.get(key, std::span<void* const>(out.data(), fields.size()));
     for (size_t i = 0; i < fields.size(); ++i)
       if (fields[i].classes > 0)
         check_labels(
@@ -80,13 +86,13 @@ void read_sample(const Dataset& dataset, const SampleKey& key, Batch& batch, int
             fields[i].classes, {});
   } catch (const DataError& e) {
     const std::string where = e.where().empty() ? "" : ", " + e.where();
-    throw DataError(e.what(), place(dataset, key.index) + where, e.hint(), e.code());
+    throw DataError(e.what(), place(dataset_, key.index) + where, e.hint(), e.code());
   } catch (const Error& e) {
-    throw Error(e.code(), e.what(), place(dataset, key.index), e.hint());
+    throw Error(e.code(), e.what(), place(dataset_, key.index), e.hint());
   } catch (const std::bad_alloc&) {
-    throw OutOfMemoryError("out of host memory while reading data", place(dataset, key.index));
+    throw OutOfMemoryError("out of host memory while reading data", place(dataset_, key.index));
   } catch (const std::exception& e) {
-    throw InternalError(e.what(), place(dataset, key.index));
+    throw InternalError(e.what(), place(dataset_, key.index));
   }
 }
 

@@ -42,14 +42,15 @@ int64_t Loader::Core::samples_in(int64_t batch) const {
   return std::min(options.batch_size, dataset->size() - first);
 }
 
-void Loader::Core::read_or_replace(Slot& slot, SampleKey key, int64_t position, int64_t row) {
+void Loader::Core::read_or_replace(Slot& slot, const BatchWriter& writer, SampleKey key,
+                                   int64_t position, int64_t row) {
   Tensor indices = slot.batch.at("index");
   const RandomKey choice{options.seed, Purpose::replacement, key.epoch,
                          static_cast<uint64_t>(position)};
   for (uint64_t attempt = 0;; ++attempt) {
     slot.reading = key.index;
     try {
-      read_sample(*dataset, key, slot.batch, row);
+      writer.read(key, row);
       indices.mutable_data<int64_t>()[row] = key.index;
       return;
     } catch (const DataError&) {
@@ -66,12 +67,13 @@ void Loader::Core::read(int64_t g, Slot& slot) {
   const int64_t first = g % batches_per_epoch * options.batch_size;
   const Permutation order({options.seed, Purpose::shuffle, epoch},
                           static_cast<uint64_t>(dataset->size()));
+  const BatchWriter writer(*dataset, slot.batch);
   slot.count = samples_in(g);
   for (int64_t row = 0; row < slot.count; ++row) {
     const int64_t position = first + row;
     const int64_t index =
         options.shuffle ? static_cast<int64_t>(order(static_cast<uint64_t>(position))) : position;
-    read_or_replace(slot, {index, options.seed, epoch}, position, row);
+    read_or_replace(slot, writer, {index, options.seed, epoch}, position, row);
     if (stopping) return;  // nobody will look at this batch
   }
 }

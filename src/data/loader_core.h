@@ -62,7 +62,8 @@ struct Loader::Core : std::enable_shared_from_this<Loader::Core> {
 
  private:
   void read(int64_t g, Slot& slot);
-  void read_or_replace(Slot& slot, SampleKey key, int64_t position, int64_t row);
+  void read_or_replace(Slot& slot, const BatchWriter& writer, SampleKey key, int64_t position,
+                       int64_t row);
 };
 
 }  // namespace sing::data

@@ -64,8 +64,8 @@ TEST(RdeDataset, NormalizesOnRequest) {
   options.normalize = true;
   Batch plain = allocate_batch(*rde_dataset(small_rde(), Split::val), 1);
   Batch scaled = allocate_batch(*rde_dataset(options, Split::val), 1);
-  read_sample(*rde_dataset(small_rde(), Split::val), {3, 0, 0}, plain, 0);
-  read_sample(*rde_dataset(options, Split::val), {3, 0, 0}, scaled, 0);
+  BatchWriter(*rde_dataset(small_rde(), Split::val), plain).read({3, 0, 0}, 0);
+  BatchWriter(*rde_dataset(options, Split::val), scaled).read({3, 0, 0}, 0);
   const auto a = plain.inputs().to_vector(), b = scaled.inputs().to_vector();
   for (size_t i = 0; i < a.size(); ++i) ASSERT_EQ(b[i], 2 * a[i] - 1);
   EXPECT_EQ(plain.targets().to_vector(), scaled.targets().to_vector());
@@ -164,7 +164,7 @@ TEST(SyntheticImages, AreDeterministicAndBalanced) {
   const auto read = [&](Split split, int64_t index) {
     const auto set = synthetic_images(options, split);
     Batch batch = allocate_batch(*set, 1);
-    read_sample(*set, {index, 1, 2}, batch, 0);
+    BatchWriter(*set, batch).read({index, 1, 2}, 0);
     return std::pair(batch.inputs().to_vector(), batch.targets().item());
   };
   EXPECT_EQ(read(Split::train, 7), read(Split::train, 7));
@@ -194,14 +194,14 @@ TEST(SyntheticImages, CanBeLearnt) {
   std::vector<std::vector<double>> means(10, std::vector<double>(values));
   Batch batch = allocate_batch(*train, 1);
   for (int64_t i = 0; i < train->size(); ++i) {
-    read_sample(*train, {i, 0, 0}, batch, 0);
+    BatchWriter(*train, batch).read({i, 0, 0}, 0);
     auto& mean = means[static_cast<size_t>(batch.targets().item())];
     const auto image = batch.inputs().to_vector();
     for (size_t j = 0; j < values; ++j) mean[j] += image[j] / 40;
   }
   int right = 0;
   for (int64_t i = 0; i < test->size(); ++i) {
-    read_sample(*test, {i, 0, 0}, batch, 0);
+    BatchWriter(*test, batch).read({i, 0, 0}, 0);
     const auto image = batch.inputs().to_vector();
     std::vector<double> distances;
     for (const auto& mean : means) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -59,8 +60,22 @@ SING_API void check_labels(std::span<const int64_t> labels, int64_t classes,
 
 /// Room for `count` samples of a data set, and its constants.
 SING_API Batch allocate_batch(const Dataset& dataset, int64_t count);
-/// Fills row `row` of a batch from allocate_batch; labels are checked.
-/// Throws DataError whose place names the data set and the sample.
-SING_API void read_sample(const Dataset& dataset, const SampleKey& key, Batch& batch, int64_t row);
+/// Reads samples into the rows of a batch from allocate_batch, which it borrows. Different rows may
+/// be read by different threads at once.
+class SING_API BatchWriter {
+ public:
+  BatchWriter(const Dataset& dataset, Batch& batch);
+  /// Every label is checked. Throws DataError, or the family the data set threw, with the data set
+  /// and the sample as its place.
+  void read(const SampleKey& key, int64_t row) const;
+
+ private:
+  struct Column {
+    std::byte* data;
+    int64_t bytes;  ///< of one row
+  };
+  const Dataset& dataset_;
+  std::vector<Column> columns_;
+};
 
 }  // namespace sing::data
