@@ -33,7 +33,7 @@ std::string beside(const std::string& target, F&& make) {
                                          std::to_string(::getpid()) + "-" + name_of_path(target));
     const int code = make(path);
     if (code == 0) return path;
-    const bool again = code == EEXIST || code == EINTR;
+    const bool again = code == EEXIST || code == ENOTEMPTY || code == EINTR;
     if (!again || attempt == 1000) throw_write_error(target, code);
   }
 }
@@ -208,6 +208,12 @@ int remove_level(FileSystem& files, const std::string& path, int levels) {
 
 int remove_tree(FileSystem& files, const std::string& path) {
   return remove_level(files, path, 64);
+}
+
+void remove_folder_atomically(FileSystem& files, const std::string& path) {
+  const std::string hidden =
+      beside(path, [&](const std::string& name) { return files.rename(path, name); });
+  remove_tree(files, hidden);
 }
 
 }  // namespace sing

@@ -87,5 +87,9 @@ SING_API void make_directories(FileSystem& files, const std::string& path,
 /// Removes a file, link or folder with all in it (at most 64 levels; links are removed, never
 /// followed). What is not there is fine. Returns 0 or the first errno value.
 SING_API int remove_tree(FileSystem& files, const std::string& path);
+/// The same for a folder under a name that others look at: it gets a hidden name first, so that
+/// nobody sees half of it. Throws CheckpointError E0401 when it cannot be renamed; what then cannot
+/// be removed is left for recover_folder.
+SING_API void remove_folder_atomically(FileSystem& files, const std::string& path);
 
 }  // namespace sing

@@ -28,7 +28,8 @@ class [[nodiscard]] Result {
   // Asking for the part that is not there is a programming mistake (InternalError).
   T& value() & { return SING_ASSERT(ok()), *std::get_if<0>(&content_); }
   const T& value() const& { return SING_ASSERT(ok()), *std::get_if<0>(&content_); }
-  T&& value() && { return SING_ASSERT(ok()), std::move(*std::get_if<0>(&content_)); }
+  // By value, so that a loop over `f().value()` does not outlive what it walks over.
+  T value() && { return SING_ASSERT(ok()), std::move(*std::get_if<0>(&content_)); }
   const E& error() const { return SING_ASSERT(!ok()), *std::get_if<1>(&content_); }
 
  private:
