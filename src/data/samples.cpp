@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "sing/core/error.h"
 #include "sing/core/thread_pool.h"
 #include "sing/tensor/safetensors.h"
@@ -9,10 +11,26 @@
 namespace sing::data {
 namespace {
 
+constexpr int64_t kChunk = 256;  // samples in memory
+
 std::string exported_name(const Field& field) {
   if (field.name == "inputs") return field.shape.rank() == 3 ? "image" : "input";
   if (field.name == "targets") return "target";
   return field.name;
+}
+
+/// One field of all samples, a chunk at a time.
+void write_field(const Dataset& dataset, const Field& field, int64_t first, int64_t count,
+                 FileWriter& writer) {
+  Batch batch = allocate_batch(dataset, std::min(count, kChunk));
+  const BatchWriter rows(dataset, batch);
+  for (int64_t begin = 0; begin < count; begin += kChunk) {
+    const int64_t n = std::min(kChunk, count - begin);
+    parallel_for(n, [&](int64_t i) { rows.read({first + begin + i, 0, 0}, i); });
+    const Tensor part = batch.at(field.name).narrow(0, 0, n);
+    const int64_t bytes = checked_bytes(part.numel(), part.dtype());
+    writer.write({static_cast<const std::byte*>(part.raw()), static_cast<size_t>(bytes)});
+  }
 }
 
 }  // namespace
@@ -22,13 +40,15 @@ void write_samples(const Dataset& dataset, int64_t first, int64_t count, const s
     throw ConfigError(fmt::format("data set {} has {} samples; {}..{} were asked for",
                                   dataset.name(), dataset.size(), first, first + count - 1),
                       {}, {}, "E0267");
-  Batch batch = allocate_batch(dataset, count);
-  BatchWriter writer(dataset, batch);
-  parallel_ranges(count, 64, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) writer.read({first + i, 0, 0}, i);
-  });
   SafetensorsWriter file;
-  for (const Field& field : dataset.fields()) file.add(exported_name(field), batch.at(field.name));
+  for (const Field& field : dataset.fields()) {
+    std::vector<int64_t> shape{count};
+    shape.insert(shape.end(), field.shape.begin(), field.shape.end());
+    file.add(exported_name(field), field.dtype, std::move(shape),
+             [&dataset, &field, first, count](FileWriter& writer) {
+               write_field(dataset, field, first, count, writer);
+             });
+  }
   for (const NamedTensor& constant : dataset.constants()) file.add(constant.name, constant.tensor);
   file.set_metadata("data_set", dataset.name());
   file.set_metadata("fingerprint", dataset.fingerprint());

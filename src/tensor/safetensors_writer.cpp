@@ -17,21 +17,32 @@ namespace {
 
 }  // namespace
 
-void SafetensorsWriter::add(std::string name, DType dtype, std::vector<int64_t> shape,
-                            std::span<const std::byte> bytes) {
+void SafetensorsWriter::add(Item item) {
   const SafetensorsLimits limits;
+  const std::string& name = item.entry.name;
   if (name.empty() || name.size() > limits.name_bytes || !is_printable_utf8(name) ||
       name == kMetadataKey)
     refuse(name, "a name is 1 to 512 bytes of printable text");
-  if (shape.size() > limits.rank) refuse(name, "it has too many dimensions");
+  if (item.entry.shape.size() > limits.rank) refuse(name, "it has too many dimensions");
   if (items_.size() == limits.tensors) refuse(name, "a file holds at most 100000 tensors");
-  const int64_t wanted = checked_bytes(checked_numel(shape), dtype);
-  if (static_cast<uint64_t>(wanted) != bytes.size())
+  const int64_t wanted = checked_bytes(checked_numel(item.entry.shape), item.entry.dtype);
+  if (!item.produce && static_cast<uint64_t>(wanted) != item.bytes.size())
     refuse(name, "its shape needs " + std::to_string(wanted) + " bytes, got " +
-                     std::to_string(bytes.size()));
-  SafetensorsEntry entry{name, dtype, std::move(shape), 0, bytes.size()};
-  if (!items_.emplace(name, Item{std::move(entry), bytes}).second)
-    refuse(name, "there is one of that name already");
+                     std::to_string(item.bytes.size()));
+  item.entry.end = static_cast<uint64_t>(wanted);
+  if (items_.contains(name)) refuse(name, "there is one of that name already");
+  items_.emplace(name, std::move(item));
+}
+
+void SafetensorsWriter::add(std::string name, DType dtype, std::vector<int64_t> shape,
+                            std::span<const std::byte> bytes) {
+  add(Item{{std::move(name), dtype, std::move(shape)}, bytes});
+}
+
+void SafetensorsWriter::add(std::string name, DType dtype, std::vector<int64_t> shape,
+                            std::function<void(FileWriter& writer)> produce) {
+  SING_ASSERT(produce != nullptr);
+  add(Item{{std::move(name), dtype, std::move(shape)}, {}, std::move(produce)});
 }
 
 void SafetensorsWriter::add(std::string name, const Tensor& tensor) {
@@ -57,7 +68,7 @@ std::vector<SafetensorsWriter::Item> SafetensorsWriter::items() const {
   uint64_t position = 0;
   for (Item& item : ordered) {
     item.entry.begin = position;
-    position += item.bytes.size();
+    position += item.entry.end;  // so far its length
     item.entry.end = position;
   }
   return ordered;
@@ -88,10 +99,19 @@ std::string SafetensorsWriter::header() const {
 
 void SafetensorsWriter::write(FileWriter& writer) const {
   writer.write(bytes_of(header()));
-  for (const Item& item : items()) writer.write(item.bytes);
+  for (const Item& item : items()) {
+    const uint64_t before = writer.size();
+    if (item.produce)
+      item.produce(writer);
+    else
+      writer.write(item.bytes);
+    if (writer.size() - before != item.entry.end - item.entry.begin)
+      refuse(item.entry.name, "its values were not as many as its shape says");
+  }
 }
 
 std::vector<std::byte> SafetensorsWriter::to_bytes() const {
+  for (const Item& item : items()) SING_ASSERT(!item.produce);
   const std::string text = header();
   const auto start = bytes_of(text);
   std::vector<std::byte> out(start.begin(), start.end());

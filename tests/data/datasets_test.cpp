@@ -8,7 +8,7 @@
 #include "sing/data/loader.h"
 #include "sing/data/rde_dataset.h"
 #include "sing/data/synthetic_images.h"
-#include "sing/metrics/metric.h"
+#include "sing/metrics/depth.h"
 
 namespace sing::data {
 namespace {
@@ -106,6 +106,35 @@ TEST(RdeConfig, OptionsComeFromAConfig) {
   EXPECT_EQ(options.on_bad_sample, BadSample::replace);
   EXPECT_EQ(scene_options(options).side_max, 14);
   EXPECT_EQ(scene_options(options).size, 24);
+}
+
+struct Holder {
+  config::Component<dataset_registry> data{"rde"};
+  std::vector<config::Component<metrics::metric_kind>> metrics{"mse"};
+  static void describe(config::Fields<Holder>& f) {
+    f("data", &Holder::data, "the data set");
+    f("metrics", &Holder::metrics, "measures");
+  }
+};
+
+TEST(RdeConfig, TheComponentHoldsItsOwnKeysAndTheLoaders) {
+  config::Value data = config::Value::map(), metric = config::Value::map();
+  for (const auto& [key, value] :
+       {std::pair{"name", "rde"}, {"preset", "mid"}, {"test_size", "7"}, {"batch_size", "512"}})
+    data.entries.push_back({key, {}, config::Value::scalar(value)});
+  metric.entries.push_back({"name", {}, config::Value::scalar("depth_accuracy")});
+  metric.entries.push_back({"count_background", {}, config::Value::scalar("true")});
+  config::Value tree = config::Value::map(), list = config::Value::list();
+  list.items = {metric, config::Value::scalar("rectangle_accuracy")};
+  tree.entries = {{"data", {}, data}, {"metrics", {}, list}};
+  const Holder holder = config::bind<Holder>(tree);
+  const auto source = holder.data.make();
+  EXPECT_EQ(source->batches().batch_size, 512);
+  EXPECT_EQ(source->size(Split::test), 7);
+  EXPECT_EQ(source->fields()[0].shape, Shape({1, 64, 64}));
+  ASSERT_EQ(holder.metrics.size(), 2u);
+  EXPECT_TRUE(holder.metrics[0].options_as<metrics::DepthOptions>()->count_background);
+  EXPECT_TRUE(holder.metrics[1].make()->traits().share);
 }
 
 TEST(RdeConfig, UndecidableScenesAreAConfigError) {

@@ -12,6 +12,7 @@
 #include "sing/data/samples.h"
 #include "sing/data/synthetic_images.h"
 #include "sing/tensor/safetensors.h"
+#include "support/temporary_folder.h"
 
 namespace sing::data {
 namespace {
@@ -123,15 +124,8 @@ TEST(Preview, ShowsPairsInAGrid) {
 
 class Samples : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = std::filesystem::path(::testing::TempDir()) /
-              ("samples_" + std::to_string(::testing::UnitTest::GetInstance()->random_seed()) +
-               ::testing::UnitTest::GetInstance()->current_test_info()->name());
-    std::filesystem::create_directories(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  std::string path() const { return (folder_ / "samples.safetensors").string(); }
-  std::filesystem::path folder_;
+  std::string path() const { return folder_ / "samples.safetensors"; }
+  test::TemporaryFolder folder_;
 };
 
 TEST_F(Samples, AreWrittenAsARunSeesThem) {
@@ -160,6 +154,20 @@ TEST_F(Samples, LabelsAreWrittenToo) {
   const auto file = load_tensors(path());
   EXPECT_EQ(file.at("image").shape(), Shape({12, 3, 32, 32}));
   EXPECT_EQ(file.at("target").to_vector()[11], 1);
+}
+
+TEST_F(Samples, LongRangesGoThroughInChunks) {
+  RdeOptions options;
+  options.preset = "quick";
+  options.test_size = 600;
+  const auto set = rde_dataset(options, Split::test);
+  write_samples(*set, 20, 570, path());
+  const auto file = load_tensors(path());
+  Batch batch = allocate_batch(*set, 570);
+  const BatchWriter writer(*set, batch);
+  for (int64_t i = 0; i < 570; ++i) writer.read({20 + i, 0, 0}, i);
+  EXPECT_EQ(file.at("image").to_vector(), batch.inputs().to_vector());
+  EXPECT_EQ(file.at("levels").to_vector(), batch.at("levels").to_vector());
 }
 
 TEST_F(Samples, RefusesARangeThatIsNotThere) {

@@ -160,6 +160,26 @@ TEST(Safetensors, AFailedWriteLeavesTheOldFile) {
   EXPECT_EQ(SafetensorsFile::open("/f", files).tensors().at(0).end, 4u);
 }
 
+TEST(Safetensors, ValuesMayBeProducedWhileWriting) {
+  test::SimFileSystem files;
+  const std::vector<std::byte> piece(3, std::byte{7});
+  const auto produce = [&](int pieces) {
+    return [&piece, pieces](FileWriter& writer) {
+      for (int i = 0; i < pieces; ++i) writer.write(piece);
+    };
+  };
+  SafetensorsWriter good, short_one;
+  good.add("x", DType::u8, {2, 3}, produce(2));
+  good.add("a", DType::f32, {1}, std::as_bytes(std::span("abc", 4)));
+  good.save("/f", files);
+  const auto file = SafetensorsFile::open("/f", files);
+  EXPECT_EQ(file.tensor(*file.find("x")).to_vector(), std::vector<double>(6, 7));
+  short_one.add("x", DType::u8, {2, 3}, produce(1));
+  EXPECT_THROW(short_one.save("/f", files), DataError);
+  EXPECT_THROW(short_one.to_bytes(), InternalError);
+  EXPECT_EQ(SafetensorsFile::open("/f", files).tensors().size(), 2u) << "the old file stays";
+}
+
 TEST(Safetensors, SaysWhichFileAndWhere) {
   const test::TemporaryFolder folder;
   auto bytes = sample_file();

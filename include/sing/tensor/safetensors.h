@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -90,11 +91,16 @@ class SING_API SafetensorsWriter {
            std::span<const std::byte> bytes);
   /// Row-major values; a tensor laid out otherwise or on a device is copied first.
   void add(std::string name, const Tensor& tensor);
+  /// For values that need not be in memory at once: `produce` writes exactly as many bytes as shape
+  /// and dtype say when the file is written (not for to_bytes).
+  void add(std::string name, DType dtype, std::vector<int64_t> shape,
+           std::function<void(FileWriter& writer)> produce);
   void set_metadata(std::string key, std::string value);
 
   struct Item {
     SafetensorsEntry entry;
-    std::span<const std::byte> bytes;
+    std::span<const std::byte> bytes;  ///< empty when `produce` is set
+    std::function<void(FileWriter& writer)> produce = {};
   };
   /// In the order in which they are written.
   std::vector<Item> items() const;
@@ -105,7 +111,8 @@ class SING_API SafetensorsWriter {
   void save(const std::string& path, FileSystem& files = posix_file_system()) const;
 
  private:
-  std::map<std::string, Item> items_;
+  void add(Item item);                 // entry.end: anything
+  std::map<std::string, Item> items_;  // entry.end: length in bytes
   std::map<std::string, std::string> metadata_;
   std::vector<Tensor> kept_;  // copies that items_ borrow from
 };
