@@ -2,8 +2,8 @@
 
 #include "kernels/gemm.h"
 #include "ops/op_checks.h"
+#include "ops/target.h"
 #include "sing/autograd/autocast.h"
-#include "sing/autograd/tape.h"
 
 namespace sing::ops {
 namespace {
@@ -69,21 +69,6 @@ Tensor before_activation(const Tensor& grad, const Tensor& kept, Epilogue epilog
   kernels::activation_grad(grad.device().type, a);
   return grad_pre.defined() ? grad_pre : grad;
 }
-
-/// The buffer of a leaf to add to, or a new tensor to write.
-struct Target {
-  Tensor tensor;
-  bool accumulate = false;
-  Target(const autograd::Needs& needs, size_t input, const Tensor& like) {
-    if (!needs[input]) return;
-    tensor = needs.target(input);
-    accumulate = tensor.defined();
-    if (!accumulate)
-      tensor = Tensor::empty(like.shape(), {.dtype = like.dtype(), .device = like.device()});
-  }
-  /// What the tape has to add itself.
-  Tensor result() const { return accumulate ? Tensor() : tensor; }
-};
 
 }  // namespace
 

@@ -1,0 +1,112 @@
+#include "kernels/layer_norm.h"
+
+#include "ops/op_checks.h"
+#include "ops/target.h"
+#include "sing/autograd/autocast.h"
+#include "sing/ops/norm.h"
+
+namespace sing::ops {
+namespace {
+
+const void* data_of(const Tensor& t) {
+  return t.defined() ? t.raw() : nullptr;
+}
+
+/// Parameters follow the input under autocast; otherwise a mix of dtypes is an error.
+Tensor parameter_like(const Tensor& parameter, const Tensor& x) {
+  return parameter.defined() && autocast::dtype() && is_floating(x.dtype())
+             ? autocast::cast(parameter, x.dtype())
+             : parameter;
+}
+
+struct SavedNorm {
+  autograd::Saved x, weight;
+  Tensor bias_like, mean, rstd;
+  bool centred;
+
+  autograd::GradList operator()(const Tensor& grad_in, const autograd::Needs& needs) const {
+    const Tensor grad = grad_in.contiguous();
+    const Tensor& input = *x;
+    Target grad_x = Target::fresh(needs, 0, input);
+    Target grad_weight(needs, 1, weight ? *weight : Tensor());
+    Target grad_bias(needs, 2, bias_like);
+    kernels::LayerNormBackwardArgs a{};
+    a.grad = grad.raw();
+    a.x = input.raw();
+    a.weight = weight ? weight->raw() : nullptr;
+    a.mean = data_of(mean);
+    a.rstd = rstd.raw();
+    a.grad_x = grad_x.data();
+    a.grad_weight = grad_weight.data();
+    a.grad_bias = grad_bias.data();
+    a.dtype = input.dtype();
+    a.stat_dtype = rstd.dtype();
+    a.grad_weight_dtype = grad_weight.tensor.defined() ? grad_weight.tensor.dtype() : a.dtype;
+    a.grad_bias_dtype = grad_bias.tensor.defined() ? grad_bias.tensor.dtype() : a.dtype;
+    a.accumulate_weight = grad_weight.accumulate;
+    a.accumulate_bias = grad_bias.accumulate;
+    a.centred = centred;
+    a.cols = input.size(-1);
+    a.rows = input.shape().numel_between(0, input.rank() - 1);
+    kernels::layer_norm_backward(input.device().type, a);
+    return {grad_x.result(), grad_weight.result(), grad_bias.result()};
+  }
+};
+
+Tensor normalize(const char* op, const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in,
+                 double eps, bool centred) {
+  // 1 policy, checks, layout
+  const Tensor x = autocast::input(x_in, autocast::Policy::keep);
+  const Tensor weight = parameter_like(weight_in, x), bias = parameter_like(bias_in, x);
+  check_one_floating_dtype(op, {{"x", x}, {"weight", weight}, {"bias", bias}});
+  if (x.rank() < 1) throw ShapeError(std::string(op) + ": x must be (..., C); got ()");
+  const int64_t cols = x.size(-1);
+  check_vector(op, "weight", weight, cols);
+  check_vector(op, "bias", bias, cols);
+  const Tensor rows = x.contiguous();
+  const Tensor scale = weight.defined() ? weight.contiguous() : weight;
+  const Tensor shift = bias.defined() ? bias.contiguous() : bias;
+
+  // 2 outputs
+  const int64_t count = x.shape().numel_between(0, x.rank() - 1);
+  const TensorOptions wide{.dtype = wide_dtype(x.dtype()), .device = x.device()};
+  Tensor y = Tensor::empty(x.shape(), {.dtype = x.dtype(), .device = x.device()});
+  Tensor mean = centred ? Tensor::empty({count}, wide) : Tensor();
+  Tensor rstd = Tensor::empty({count}, wide);
+
+  // 3 run
+  kernels::LayerNormForwardArgs a{};
+  a.x = rows.raw();
+  a.weight = data_of(scale);
+  a.bias = data_of(shift);
+  a.y = y.mutable_raw();
+  a.mean = centred ? mean.mutable_raw() : nullptr;
+  a.rstd = rstd.mutable_raw();
+  a.dtype = x.dtype();
+  a.stat_dtype = wide.dtype;
+  a.centred = centred;
+  a.rows = count;
+  a.cols = cols;
+  a.eps = eps;
+  kernels::layer_norm_forward(x.device().type, a);
+  if (!autograd::will_record({x, weight, bias})) return y;
+
+  // 4 the way back
+  using autograd::Saved;
+  return autograd::record(
+      op, {x, weight, bias}, y,
+      SavedNorm{Saved(rows), scale.defined() ? Saved(scale) : Saved(),
+                bias.defined() ? bias.detach() : Tensor(), mean, rstd, centred});
+}
+
+}  // namespace
+
+Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
+  return normalize("layer_norm", x, weight, bias, eps, true);
+}
+
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+  return normalize("rms_norm", x, weight, {}, eps, false);
+}
+
+}  // namespace sing::ops
