@@ -393,6 +393,17 @@ TEST(Loader, AWaitCanBeInterrupted) {
   EXPECT_EQ(take(loader).indices[1], 5) << "and taken up again";
 }
 
+TEST(Loader, StopsInTheMiddleOfABatch) {
+  const auto set = numbers(100000);
+  set->slow = true;  // one batch would take about 15 s
+  {
+    Loader loader(set, {.batch_size = 100000, .workers = 1, .interrupted = [] { return true; }});
+    Batch batch;
+    EXPECT_FALSE(loader.next(batch));
+  }
+  EXPECT_LT(set->calls, 100000);
+}
+
 size_t threads() {
   size_t count = 0;
   for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/task"))
