@@ -8,7 +8,8 @@
 namespace sing::kernels {
 
 /// Sizes of a two-dimensional convolution. Images are dense channels-last (N, H, W, C in memory);
-/// the weight is (out_channels, in_channels / groups, kernel_h, kernel_w) with any strides.
+/// the weight is (out_channels, in_channels / groups, kernel_h, kernel_w), dense and row-major or
+/// channels-last.
 struct Conv2dGeometry {
   int64_t n, in_channels, in_h, in_w, out_channels, out_h, out_w;
   int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups;

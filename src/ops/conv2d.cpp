@@ -11,8 +11,14 @@ namespace {
 
 constexpr MemoryFormat kImages = MemoryFormat::channels_last;
 
+/// Of a dense weight in one of the two memory formats. Computed, not read: the strides a tensor
+/// has along dimensions of size 1 mean nothing.
 void set_weight_strides(kernels::Conv2dGeometry& g, const Tensor& weight) {
-  std::copy(weight.strides().begin(), weight.strides().end(), g.weight_strides.begin());
+  const int64_t i = weight.size(1), kh = weight.size(2), kw = weight.size(3);
+  if (weight.is_contiguous())
+    g.weight_strides = {i * kh * kw, kh * kw, kw, 1};
+  else
+    g.weight_strides = {i * kh * kw, 1, kw * i, i};
 }
 
 kernels::Conv2dGeometry geometry(const Tensor& x, const Tensor& weight, const Tensor& bias,
@@ -46,7 +52,6 @@ kernels::Conv2dGeometry geometry(const Tensor& x, const Tensor& weight, const Te
   g.groups = o.groups;
   g.out_h = window_count("conv2d", g.in_h, g.kernel_h, g.stride_h, g.pad_h, g.dilation_h);
   g.out_w = window_count("conv2d", g.in_w, g.kernel_w, g.stride_w, g.pad_w, g.dilation_w);
-  set_weight_strides(g, weight);
   return g;
 }
 
@@ -96,15 +101,18 @@ void backward_weight(kernels::Conv2dGeometry g, const Tensor& x, const Tensor& g
 Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in,
               const Conv2dOptions& options) {
   const Tensor cast_x = autocast::input(x_in, autocast::Policy::lower);
-  const Tensor weight = autocast::input(weight_in, autocast::Policy::lower);
+  const Tensor cast_weight = autocast::input(weight_in, autocast::Policy::lower);
   const Tensor cast_bias = autocast::input(bias_in, autocast::Policy::lower);
   check_floating("conv2d", "x", cast_x);
-  check_same_dtype("conv2d", cast_x, "weight", weight);
+  check_same_dtype("conv2d", cast_x, "weight", cast_weight);
   if (cast_bias.defined()) check_same_dtype("conv2d", cast_x, "bias", cast_bias);
-  const kernels::Conv2dGeometry g = geometry(cast_x, weight, cast_bias, options);
+  kernels::Conv2dGeometry g = geometry(cast_x, cast_weight, cast_bias, options);
   const Tensor x = cast_x.contiguous(kImages);
+  const Tensor weight =
+      cast_weight.contiguous(cast_weight.is_channels_last() ? kImages : MemoryFormat::contiguous);
   const Tensor bias = cast_bias.defined() ? cast_bias.contiguous() : cast_bias;
 
+  set_weight_strides(g, weight);
   Tensor y = Tensor::empty({g.n, g.out_channels, g.out_h, g.out_w},
                            {.dtype = x.dtype(), .device = x.device(), .format = kImages});
   kernels::conv2d_fwd(x.device().type, {g,
@@ -115,8 +123,8 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
                                         x.dtype(),
                                         {}});
 
-  if (!autograd::will_record({cast_x, weight, cast_bias})) return y;
-  return autograd::record("conv2d", {cast_x, weight, cast_bias}, y,
+  if (!autograd::will_record({cast_x, cast_weight, cast_bias})) return y;
+  return autograd::record("conv2d", {cast_x, cast_weight, cast_bias}, y,
                           [x = autograd::Saved(x), weight = autograd::Saved(weight), g](
                               const Tensor& grad, const autograd::Needs& needs) {
                             const Tensor grad_y = grad.contiguous(kImages);

@@ -62,10 +62,10 @@ SING_OP_CASE(conv2d) {
   sample("1x1", {3, 5, 2, 3}, {7, 5, 1, 1}, true, {});
   sample("1x1 strided", {2, 16, 4, 4}, {32, 16, 1, 1}, false, {.stride = {2, 2}});
   sample("patches", {2, 1, 8, 8}, {6, 1, 4, 4}, true, {.stride = {4, 4}});
-  sample("wide, several chunks", {6, 32, 9, 9}, {32, 32, 3, 3}, true, {.padding = {1, 1}});
+  sample("wide, several chunks", {5, 16, 9, 9}, {32, 16, 3, 3}, true, {.padding = {1, 1}});
   sample("no image", {0, 3, 6, 5}, {4, 3, 3, 3}, true, {.padding = {1, 1}});
-  // Sums over 32 * 9 products forward, over 6 * 81 for the weight.
-  c.terms(486);
+  // Sums over 5 * 81 products for the weight of the widest sample.
+  c.terms(405);
 
   const auto call = [](const Shape& x, const Shape& w, const Shape& b, ops::Conv2dOptions o = {}) {
     ops::conv2d(Tensor::zeros(x), Tensor::zeros(w), Tensor::zeros(b), o);

@@ -1,6 +1,8 @@
 // Direct convolution loops over channels-last images, sums in f64: slow, short and exact.
 #include "kernels/conv.h"
 
+#include <vector>
+
 #include "backend/cpu/ref/dispatch.h"
 #include "sing/core/thread_pool.h"
 
@@ -20,6 +22,19 @@ int64_t weight_at(const Conv2dGeometry& g, int64_t o, int64_t i, int64_t kh, int
   return o * s[0] + i * s[1] + kh * s[2] + kw * s[3];
 }
 
+/// The weight as f64 in the order (output channel, kernel row, kernel column, input channel).
+template <class T>
+std::vector<double> packed_weight(const Conv2dGeometry& g, const void* weight) {
+  const T* w = static_cast<const T*>(weight);
+  std::vector<double> packed;
+  for (int64_t o = 0; o < g.out_channels; ++o)
+    for (int64_t kh = 0; kh < g.kernel_h; ++kh)
+      for (int64_t kw = 0; kw < g.kernel_w; ++kw)
+        for (int64_t i = 0; i < g.in_channels / g.groups; ++i)
+          packed.push_back(to_value(w[weight_at(g, o, i, kh, kw)]));
+  return packed;
+}
+
 /// First element of pixel (n, h, w) of an image with `channels` channels.
 int64_t pixel(int64_t n, int64_t h, int64_t w, int64_t height, int64_t width, int64_t channels) {
   return ((n * height + h) * width + w) * channels;
@@ -29,7 +44,7 @@ template <class T>
 void forward(const Conv2dFwdArgs& a) {
   const Conv2dGeometry& g = a.g;
   const T* x = static_cast<const T*>(a.x);
-  const T* weight = static_cast<const T*>(a.weight);
+  const std::vector<double> weight = packed_weight<T>(g, a.weight);
   const T* bias = static_cast<const T*>(a.bias);
   T* y = static_cast<T*>(a.y);
   const int64_t in_group = g.in_channels / g.groups, out_group = g.out_channels / g.groups;
@@ -47,9 +62,9 @@ void forward(const Conv2dFwdArgs& a) {
             if (w < 0 || w >= g.in_w) continue;
             const T* in =
                 x + pixel(n, h, w, g.in_h, g.in_w, g.in_channels) + o / out_group * in_group;
-            for (int64_t i = 0; i < in_group; ++i)
-              sum += static_cast<double>(to_value(in[i])) *
-                     to_value(weight[weight_at(g, o, i, kh, kw)]);
+            const double* taps =
+                weight.data() + ((o * g.kernel_h + kh) * g.kernel_w + kw) * in_group;
+            for (int64_t i = 0; i < in_group; ++i) sum += to_value(in[i]) * taps[i];
           }
         }
         out[o] = from_value<T>(sum);
