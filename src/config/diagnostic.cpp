@@ -32,19 +32,28 @@ std::span<const ErrorCode> error_codes() {
   return codes;
 }
 
+namespace {
+
+bool same_place(const Origin& a, const Origin& b) {
+  return a.source && a.source == b.source && a.line == b.line && a.column == b.column;
+}
+
+}  // namespace
+
 void Problems::add(Diagnostic diagnostic) {
-  const bool warning = !diagnostic.code.empty() && diagnostic.code[0] == 'W';
-  if (!warning) ++error_count_;
-  auto& list = warning ? warnings_ : errors_;
-  if (list.size() < limit_) list.push_back(std::move(diagnostic));
+  if (!diagnostic.code.empty() && diagnostic.code[0] == 'W') {
+    if (warnings_.size() < limit_) warnings_.push_back(std::move(diagnostic));
+    return;
+  }
+  // A ${...} that could not be replaced has no type either; saying so again would not help.
+  for (const Diagnostic& known : errors_)
+    if (known.code == code::kReference && same_place(known.origin, diagnostic.origin)) return;
+  ++error_count_;
+  if (errors_.size() < limit_) errors_.push_back(std::move(diagnostic));
 }
 
 void Problems::error(const char* error_code, std::string what, const Origin& origin,
                      std::string hint) {
-  if (full()) {
-    ++error_count_;
-    return;
-  }
   add({error_code, std::move(what), origin, std::move(hint), {}});
 }
 

@@ -189,6 +189,20 @@ Value minimal_struct(const StructSchema& schema, const Value& complete, const Va
 
 }  // namespace
 
+std::string to_yaml_line(const Value& tree) {
+  std::string out;
+  if (tree.is_map()) {
+    for (const Value::Entry& entry : tree.entries)
+      out += (out.empty() ? "" : ", ") + word(entry.key) + ": " + to_yaml_line(entry.value);
+    return "{" + out + "}";
+  }
+  if (tree.is_list()) {
+    for (const Value& item : tree.items) out += (out.empty() ? "" : ", ") + to_yaml_line(item);
+    return "[" + out + "]";
+  }
+  return single_text(tree);
+}
+
 std::string to_yaml(const Value& tree) {
   return write_root(tree, {});
 }

@@ -86,9 +86,7 @@ void read_struct(const StructSchema& schema, const Value& value, void* out, Read
     const Field* field = schema.find(entry.key);
     if (field && field->reserved) continue;
     if (field) {
-      reader.key_origin = &entry.origin;
-      reader.read_child(entry.key, field->type, entry.value, member(out, *field));
-      reader.key_origin = outer_key;
+      reader.read_child(entry.key, entry.origin, field->type, entry.value, member(out, *field));
       continue;
     }
     if (problems.full()) {  // no more suggestions for a hostile file
@@ -100,8 +98,13 @@ void read_struct(const StructSchema& schema, const Value& value, void* out, Read
     problems.add({code::kUnknownKey, "unknown key '" + detail::shorten(entry.key) + "'",
                   entry.origin, std::move(hint.hint), keys_of(schema, label, also_known)});
   }
+  // Without the files it was to extend, a config lacks keys for that reason alone.
+  const bool rootless = std::any_of(meant.begin(), meant.end(), [&](const std::string& key) {
+    const Field* field = schema.find(key);
+    return field && field->reserved;
+  });
   for (const Field& field : schema.fields) {
-    if (!is_required(field, out) || value.find(field.name)) continue;
+    if (rootless || !is_required(field, out) || value.find(field.name)) continue;
     if (std::find(meant.begin(), meant.end(), field.name) != meant.end()) continue;
     Diagnostic missing{code::kMissingKey,
                        "missing key '" + field.name + "' of " + label + ": " + field.help,

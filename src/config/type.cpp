@@ -85,11 +85,15 @@ void Reader::error(const char* error_code, std::string what, const Value& value,
                   std::move(hint));
 }
 
-void Reader::read_child(std::string_view key, const Type& type, const Value& value, void* out) {
+void Reader::read_child(std::string_view key, const Origin& at, const Type& type,
+                        const Value& value, void* out) {
   const size_t length = path_.size();
+  const Origin* outer = key_origin;
   path_ = detail::join(path_, key);
+  if (at.line > 0) key_origin = &at;
   type.read(type, value, out, *this);
   path_.resize(length);
+  key_origin = outer;
 }
 
 namespace detail {

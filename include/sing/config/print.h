@@ -10,6 +10,9 @@ namespace sing::config {
 /// YAML text that reads back as the same tree. Nesting in block style, lists of scalars in a line.
 SING_API std::string to_yaml(const Value& tree);
 
+/// The tree in one line: "[0.9, 0.999]", "{name: sing}".
+SING_API std::string to_yaml_line(const Value& tree);
+
 /// `complete` (from to_value) with the place each value came from as a comment beside it, looked up
 /// in `written`, the merged tree the config was read from. `derived`: see Reader::derived.
 SING_API std::string to_yaml_with_origins(

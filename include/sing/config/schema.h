@@ -218,7 +218,8 @@ struct TypeOf<std::vector<T>> {
       if (!check_list(t, value, reader)) return;
       std::vector<T> items(value.items.size());
       for (size_t i = 0; i < items.size(); ++i)
-        reader.read_child(std::to_string(i), *t.element, value.items[i], &items[i]);
+        reader.read_child(std::to_string(i), value.items[i].origin, *t.element, value.items[i],
+                          &items[i]);
       *static_cast<std::vector<T>*>(out) = std::move(items);
     };
     type.write = [](const Type& t, const void* in) {
@@ -242,7 +243,8 @@ struct TypeOf<std::array<T, N>> {
       if (!check_list(t, value, reader)) return;
       auto& items = *static_cast<std::array<T, N>*>(out);
       for (size_t i = 0; i < N; ++i)
-        reader.read_child(std::to_string(i), *t.element, value.items[i], &items[i]);
+        reader.read_child(std::to_string(i), value.items[i].origin, *t.element, value.items[i],
+                          &items[i]);
     };
     type.write = [](const Type& t, const void* in) {
       Value list = Value::list();
@@ -264,7 +266,7 @@ struct TypeOf<std::map<std::string, T>> {
       if (!check_map(t, value, reader)) return;
       std::map<std::string, T> result;
       for (const auto& entry : value.entries)
-        reader.read_child(entry.key, *t.element, entry.value, &result[entry.key]);
+        reader.read_child(entry.key, entry.origin, *t.element, entry.value, &result[entry.key]);
       *static_cast<std::map<std::string, T>*>(out) = std::move(result);
     };
     type.write = [](const Type& t, const void* in) {

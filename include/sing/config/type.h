@@ -113,9 +113,10 @@ class SING_API Reader {
   /// "optimizer.host.lr", or "the config" at the root.
   std::string subject() const { return path_.empty() ? "the config" : path_; }
   void error(const char* error_code, std::string what, const Value& value, std::string hint = {});
-  /// Reads `value` as `type` one level down, under `key`.
-  void read_child(std::string_view key, const Type& type, const Value& value, void* out);
-  /// The last key written before the value at hand; what a missing key of a map is reported at.
+  /// Reads `value` as `type` one level down, under `key`, which was written at `at`.
+  void read_child(std::string_view key, const Origin& at, const Type& type, const Value& value,
+                  void* out);
+  /// The last key or list item on the way to the value at hand: where a missing key is reported.
   const Origin* key_origin = nullptr;
   /// Values no user wrote, with the reason: path and "because of ...".
   std::vector<std::pair<std::string, std::string>> derived;

@@ -36,6 +36,14 @@ class Positions {
     return {source, static_cast<int>(next - starts_.begin()), column, length, {}};
   }
 
+  /// The first line, from 1, of more than `bytes`.
+  std::optional<int> longer_line(size_t bytes) const {
+    for (size_t i = 0; i < starts_.size(); ++i)
+      if ((i + 1 < starts_.size() ? starts_[i + 1] - 1 : text_.size()) - starts_[i] > bytes)
+        return static_cast<int>(i) + 1;
+    return std::nullopt;
+  }
+
   std::vector<std::string> lines() const {
     std::vector<std::string> result;
     for (size_t i = 0; i < starts_.size(); ++i) {
@@ -62,7 +70,12 @@ class Builder : public YAML::EventHandler {
         problems_(problems),
         limits_(limits) {}
 
-  std::optional<Value> take() { return std::move(root_); }
+  /// After the last event.
+  std::optional<Value> take() {
+    for (const Origin& at : long_keys_)
+      problems_.error(code::kRefusedYaml, "a key must be a single word", at);
+    return std::move(root_);
+  }
 
   Origin origin(const YAML::Mark& mark, int length = 1) const {
     return positions_.at(source_, byte_of(mark), length);
@@ -70,8 +83,12 @@ class Builder : public YAML::EventHandler {
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (documents_++ == 0) return;
-    problems_.error(code::kRefusedYaml, "a second document in one file", origin(mark),
-                    "one file is one config");
+    if (text_.substr(std::min(byte_of(mark), text_.size())).substr(0, 3) != "---")
+      problems_.error(code::kSyntax, "this is not YAML: the list or map before it ended already",
+                      origin(mark));
+    else
+      problems_.error(code::kRefusedYaml, "a second document in one file", origin(mark),
+                      "one file is one config");
     throw Abandon{};
   }
   void OnDocumentEnd() override {}
@@ -179,7 +196,7 @@ class Builder : public YAML::EventHandler {
       too_large(mark, "nested deeper than ", static_cast<size_t>(limits_.depth));
     Open next;
     if (expects_key()) {
-      problems_.error(code::kRefusedYaml, "a key must be a single word", value.origin);
+      long_keys_.push_back(value.origin);
       next.dropped = true;
     } else if (pending_) {
       next.keyed = true;
@@ -264,6 +281,9 @@ class Builder : public YAML::EventHandler {
   const YamlLimits& limits_;
   std::vector<Open> open_;
   std::optional<Value> root_;
+  // Lists and maps in place of keys. Held back, since a list that is never closed looks like one
+  // too.
+  std::vector<Origin> long_keys_;
   Value::Entry pending_key_;
   bool pending_ = false, pending_dropped_ = false;
   int nodes_ = 0, documents_ = 0;
@@ -317,6 +337,13 @@ std::optional<Value> read_yaml(std::string_view text, const std::string& source_
   }
   if (text.substr(0, 3) == "\xEF\xBB\xBF") text.remove_prefix(3);
   const Positions positions(text);
+  // The parser looks for a ':' up to the end of a line before it tells what is open, so lines have
+  // the limit of scalars.
+  if (const auto line = positions.longer_line(limits.scalar_bytes)) {
+    problems.error(code::kTooLarge, "a line over " + std::to_string(limits.scalar_bytes) + " bytes",
+                   {source, *line, 0, 0, {}});
+    return std::nullopt;
+  }
   source->lines = positions.lines();
   if (const size_t bad = foreign_byte(text); bad < text.size()) {
     problems.error(code::kSyntax, "this is not text in UTF-8", positions.at(source, bad, 1));
