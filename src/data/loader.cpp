@@ -97,18 +97,21 @@ LoaderState Loader::state() const {
 
 void Loader::resume(const LoaderState& state) {
   const int64_t batches = core_->batches_per_epoch, size = core_->options.batch_size;
-  if (state.position < 0 || state.position % size != 0 || state.position / size > batches ||
-      state.epoch > static_cast<uint64_t>(INT64_MAX / batches - 1))
+  const bool at_end = state.position == samples_per_epoch();
+  if (state.position < 0 || state.position > samples_per_epoch() ||
+      (state.position % size != 0 && !at_end) ||
+      state.epoch > static_cast<uint64_t>(INT64_MAX / batches - 2))
     throw ConfigError(fmt::format("data loader: epoch {}, sample {} is not where a batch of {} "
-                                  "starts in an epoch of {} batches",
-                                  state.epoch, state.position, size, batches),
+                                  "starts in an epoch of {} samples",
+                                  state.epoch, state.position, size, samples_per_epoch()),
                       {}, "was data.batch_size or the data set changed?", "E0266");
   if (!core_->workers.empty() && !core_->stop()) {  // leave the old slots to whoever hangs there
     auto fresh = std::make_shared<Core>(core_->dataset, core_->options);
     fresh->bad = std::move(core_->bad);
     core_ = std::move(fresh);
   }
-  core_->current = static_cast<int64_t>(state.epoch) * batches + state.position / size;
+  core_->current =
+      static_cast<int64_t>(state.epoch) * batches + (at_end ? batches : state.position / size);
 }
 
 int64_t Loader::batches_per_epoch() const {

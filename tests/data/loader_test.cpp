@@ -174,6 +174,9 @@ TEST(Loader, DropLastLeavesOutTheShortBatch) {
   EXPECT_EQ(loader.samples_per_epoch(), 20);
   for (int i = 0; i < 12; ++i) EXPECT_EQ(take(loader).indices.size(), 4u);
   EXPECT_EQ(loader.state(), (LoaderState{2, 8}));
+  loader.resume({2, 20});
+  EXPECT_EQ(loader.state(), (LoaderState{3, 0}));
+  EXPECT_THROW(loader.resume({2, 23}), ConfigError);
 }
 
 TEST(Loader, ContinuesAtEveryPosition) {
@@ -201,7 +204,7 @@ TEST(Loader, ContinuesAtEveryPosition) {
       for (size_t j = i; j < std::min<size_t>(12, i + 3); ++j) EXPECT_EQ(take(*loader), stream[j]);
     }
   }
-  used.resume({0, 12});  // as saved by a loader that counts the end of epoch 0 this way
+  used.resume({0, 11});  // the end of an epoch
   EXPECT_EQ(used.state(), (LoaderState{1, 0}));
 }
 
@@ -217,7 +220,7 @@ TEST(Loader, SeekingReadsNothingOnTheWay) {
 TEST(Loader, RefusesAPositionInsideABatch) {
   Loader loader(numbers(11), {.batch_size = 3});
   for (const LoaderState state :
-       {LoaderState{0, 4}, LoaderState{0, -3}, LoaderState{0, 15}, LoaderState{UINT64_MAX, 0}}) {
+       {LoaderState{0, 4}, LoaderState{0, -3}, LoaderState{0, 12}, LoaderState{UINT64_MAX, 0}}) {
     try {
       loader.resume(state);
       FAIL();

@@ -58,7 +58,8 @@ class SING_API Loader {
   bool next(Batch& batch);
   /// Of the first batch not yet returned.
   LoaderState state() const;
-  /// Continues at `state`. Throws ConfigError E0266 when it is no border of a batch.
+  /// Continues at `state`; the end of an epoch is the start of the next. Throws ConfigError E0266
+  /// when it is no border of a batch.
   void resume(const LoaderState& state);
 
   int64_t batches_per_epoch() const;
