@@ -105,8 +105,8 @@ std::string label(double value, int digits = 4) {
     return fmt::format("{:.{}g}{}", value / unit, digits, suffix);
   }
   if (size != 0 && (size < 1e-4 || size >= 1e9)) return fmt::format("{:.{}g}", value, digits);
-  std::string text =
-      fmt::format("{:.{}f}", value, size >= 1 || size == 0 ? digits - 1 : digits + 2);
+  const int exponent = size == 0 ? 0 : static_cast<int>(std::floor(std::log10(size)));
+  std::string text = fmt::format("{:.{}f}", value, std::max(digits - 1 - exponent, 0));
   if (text.find('.') != std::string::npos) {
     text.erase(text.find_last_not_of('0') + 1);
     if (text.back() == '.') text.pop_back();
@@ -212,8 +212,10 @@ std::vector<Pixel> thinned(const std::vector<Pixel>& pixels) {
   return kept;
 }
 
+// `below`: the value of the marked point is written under it, so that two series do not write over
+// each other.
 void append_series(std::string& out, const PlotSeries& series, const Frame& frame,
-                   const char* colour) {
+                   const char* colour, bool below) {
   const std::vector<Pixel> pixels = thinned(pixels_of(series, frame));
   if (!pixels.empty()) {
     out += fmt::format(
@@ -236,8 +238,9 @@ void append_series(std::string& out, const PlotSeries& series, const Frame& fram
   const bool near_right = frame.px(x) > kLeft + 0.85 * (frame.px(frame.x_range.high) - kLeft);
   out += fmt::format(
       "<text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"12\" fill=\"{}\" text-anchor=\"{}\">{}</text>\n",
-      frame.px(x) + (near_right ? -8 : 8), frame.py(y) + (frame.py(y) < kTop + 16 ? 18 : -8),
-      colour, near_right ? "end" : "start", label(y));
+      frame.px(x) + (near_right ? -8 : 8),
+      frame.py(y) + (below || frame.py(y) < kTop + 16 ? 18 : -8), colour,
+      near_right ? "end" : "start", label(y));
 }
 
 // One line above the frame, from the right: the title has the left.
@@ -293,7 +296,7 @@ std::string to_svg(const Plot& plot) {
     if (!series.background) ++next;  // a background series has the colour of the one after it
   }
   for (size_t i = 0; i < plot.series.size(); ++i)
-    append_series(out, plot.series[i], frame, colours[i]);
+    append_series(out, plot.series[i], frame, colours[i], i % 2 == 1);
   append_legend(out, plot, colours);
   return out + "</svg>\n";
 }
