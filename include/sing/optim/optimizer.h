@@ -1,0 +1,114 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sing/config/schema.h"
+#include "sing/optim/host.h"
+#include "sing/optim/param_table.h"
+#include "sing/optim/post_step.h"
+#include "sing/optim/schedule.h"
+#include "sing/optim/transform.h"
+
+namespace sing::optim {
+
+/// The `optimizer:` block of a config.
+struct SING_API OptimizerConfig {
+  std::vector<config::Component<transform_kind>> transforms;
+  config::Component<host_kind> host{"adamw"};
+  std::optional<LookAheadOptions> lookahead;
+  std::optional<EmaOptions> ema;
+  config::Component<schedule_kind> schedule{"constant"};
+  std::vector<GroupRule> groups;
+  bool fused = true;
+
+  static void describe(config::Fields<OptimizerConfig>& f);
+};
+
+/// What deserves a word although it is allowed: "W0221: ...". `pretrained`: the run starts from
+/// given weights (then low rates are usual).
+SING_API std::vector<std::string> warnings(const OptimizerConfig& config, bool pretrained = false);
+
+struct StepContext {
+  int64_t step = 0;      ///< updates already made, 0 for the first
+  double lr_factor = 1;  ///< on the scheduled rate
+};
+
+enum class StepStatus : uint8_t {
+  applied,
+  nonfinite,  ///< a gradient holds NaN or Inf: nothing was changed
+};
+
+/// Of the gradients as they came, before any stage.
+struct GradientStatistics {
+  double global_norm = 0;     ///< over all present tensors; NaN or Inf with found_nonfinite
+  std::vector<double> norms;  ///< by table index; 0 where there was no gradient
+  bool found_nonfinite = false;
+  int first_nonfinite = -1;  ///< table index
+  int64_t tensors = 0;       ///< present ones
+};
+
+class TransformChain;
+
+/// transforms -> host -> post-steps over one table, in two passes: one measures all gradients, one
+/// updates all values. Results do not depend on the number of threads, and a step takes no memory.
+class SING_API Optimizer {
+ public:
+  /// Throws ConfigErrors for settings that do not fit together and what ParamTable throws.
+  Optimizer(const OptimizerConfig& config, std::span<nn::Parameter* const> parameters,
+            const RunLength& run = {});
+  ~Optimizer();
+
+  /// One update from the gradients in the table, which are not altered. Tensors without gradient
+  /// are skipped and do not count a step.
+  StepStatus step(const StepContext& context);
+  void zero_grad() { table_.zero_grad(); }
+
+  ParamTable& table() { return table_; }
+  const ParamTable& table() const { return table_; }
+  /// Of the last call to step.
+  const GradientStatistics& statistics() const { return statistics_; }
+  /// The scheduled rate of the update after `step` others, before group factors.
+  double learning_rate(int64_t step) const;
+  /// Steps tensor i has taken.
+  int64_t steps(size_t i) const { return steps_[i]; }
+  bool has_averages() const { return averages_ != nullptr; }
+  /// Puts the averaged weights in place for evaluation, or the trained ones back.
+  void use_averages(bool on);
+  /// Everything that changes from step to step, values and gradients excepted. Names:
+  /// "optimizer/<parameter>/<slot>".
+  void visit_state(StateVisitor& visitor);
+
+ private:
+  struct Piece {
+    size_t tensor;
+    int64_t begin, end;
+  };
+  void fill_ranges(double rate);
+  void update();
+  void refresh_working(size_t i, int64_t begin, int64_t end) const;
+
+  OptimizerConfig config_;
+  ParamTable table_;
+  std::unique_ptr<Schedule> schedule_;
+  std::unique_ptr<HostOptimizer> host_;
+  std::unique_ptr<TransformChain> chain_;
+  std::vector<std::unique_ptr<PostStep>> post_steps_;
+  PostStep* averages_ = nullptr;
+  bool averages_in_use_ = false;
+  std::vector<SlotSpec> slot_specs_;
+  std::vector<ParamTable::Buffer> slots_;
+  std::vector<int64_t> steps_;         // taken by each tensor
+  std::vector<int64_t> coming_steps_;  // number of the step being made; 0: skipped
+  std::vector<double> weight_decay_;   // by tensor, filters applied
+  bool decoupled_ = true;
+  std::vector<Piece> pieces_;
+  std::vector<UpdateRange> ranges_;  // by tensor, filled anew for each step
+  std::vector<void*> working_;       // bf16 copies, nullptr where layers read the value itself
+  GradientStatistics statistics_;
+};
+
+}  // namespace sing::optim

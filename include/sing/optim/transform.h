@@ -1,0 +1,74 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "sing/config/schema.h"
+#include "sing/optim/param_table.h"
+
+namespace sing::optim {
+
+/// What one mean is taken over: the elements of an output row, or of the whole tensor.
+enum class Scope : uint8_t { row, tensor };
+inline config::EnumNames<Scope> enum_names(Scope) {
+  return {{"row", Scope::row}, {"tensor", Scope::tensor}};
+}
+
+/// Of one row of a gradient (or of the whole of it), in double.
+struct RowStatistics {
+  double mean = 0;            ///< 0 where means were not asked for
+  double sum_of_squares = 0;  ///< of (g - mean)
+};
+
+/// g' = (g - mean[row]) * row_scale[row] * scale: what a chain of affine stages does to one tensor.
+struct Affine {
+  const RowStatistics* rows = nullptr;  ///< means to subtract; nullptr: none
+  const double* row_scale = nullptr;    ///< nullptr: 1
+  int64_t row_length = 1;               ///< elements that share a mean or a row_scale
+  double scale = 1;
+
+  bool centred() const { return rows != nullptr; }
+};
+
+/// What is measured of one gradient in one deterministic pass before anything is applied.
+struct TensorStatistics {
+  bool present = false;                 ///< false: no gradient, all else is meaningless
+  double raw_norm = 0;                  ///< Euclidean norm of g
+  double centred_norm = 0;              ///< of g - mean, where means were asked for; else raw_norm
+  std::span<const RowStatistics> rows;  ///< empty when the stages ask for norms only
+  int64_t row_length = 1;
+};
+
+/// Norm of (g - mean) * scale, or of g * scale while nothing is centred.
+inline double norm_under(const Affine& affine, const TensorStatistics& statistics) {
+  return (affine.centred() ? statistics.centred_norm : statistics.raw_norm) * affine.scale;
+}
+
+/// A stage ahead of the host. Affine stages never touch the gradient: they say what they want
+/// measured and then change the description of g'. A chain of them collapses to one description.
+/// Other stages get g' of the stages before them written out, and change that.
+class SING_API GradientTransform {
+ public:
+  virtual ~GradientTransform();
+  virtual bool affine() const { return true; }
+  /// The mean this stage wants to subtract from such a tensor, if any.
+  virtual std::optional<Scope> centres(const TensorMeta&) const { return std::nullopt; }
+  /// Changes the maps of all present tensors (`tensors`, `statistics`, `maps` by table index).
+  /// `maps[i].rows` may be set to `statistics[i].rows` by a stage whose `centres` asked for it.
+  virtual void finish(std::span<const TensorMeta> /*tensors*/,
+                      std::span<const TensorStatistics> /*statistics*/,
+                      std::span<Affine> /*maps*/) const {}
+  /// Only when not affine: changes g' of tensor i in place (dense, in storage order).
+  virtual void apply(size_t /*i*/, const TensorMeta&, Tensor& /*gradient*/) {}
+  /// Makes the length of the gradient irrelevant; a chain has at most one such stage.
+  virtual bool normalizes() const { return false; }
+  /// Multiplies whole tensors by a positive number at most; cancelled by a normaliser behind it.
+  virtual bool only_scales() const { return false; }
+  virtual void visit_state(StateVisitor&) {}
+};
+
+using TransformKind = config::ComponentKind<std::unique_ptr<GradientTransform>()>;
+SING_API TransformKind& transform_kind();
+
+}  // namespace sing::optim

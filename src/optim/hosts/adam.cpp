@@ -1,0 +1,92 @@
+// Adam and AdamW as in torch.optim: the epsilon is added outside the root, after bias correction;
+// amsgrad keeps the largest uncorrected v. With softplus_beta the denominator is softplus of the
+// corrected root and no epsilon is added (SING, section 4 of the paper).
+#include <cmath>
+
+#include "optim/elementwise.h"
+#include "optim/softplus.h"
+
+namespace sing::optim {
+namespace {
+
+struct AdamOptions : HostOptions {
+  std::array<double, 2> betas{0.9, 0.999};
+  double eps = 1e-8;
+  bool amsgrad = false;
+  std::optional<double> softplus_beta;
+
+  static void describe(config::Fields<AdamOptions>& f) {
+    f.base<HostOptions>();
+    f("betas", &AdamOptions::betas, "decay of the two moments").range(0, 1, config::Ends::low);
+    f("eps", &AdamOptions::eps, "added to the root of the second moment").non_negative();
+    f("amsgrad", &AdamOptions::amsgrad, "divide by the largest second moment so far");
+    f("softplus_beta", &AdamOptions::softplus_beta,
+      "soft floor of the denominator instead of eps; null: plain eps")
+        .positive();
+  }
+};
+
+template <class T, bool kAmsgrad, bool kSoftplus>
+struct AdamStep {
+  using Element = T;
+  static constexpr int kSlots = kAmsgrad ? 3 : 2;
+  T beta1, weight1, beta2, weight2;
+  T rate;             // lr / (1 - beta1^t)
+  T root_correction;  // 1 / sqrt(1 - beta2^t)
+  T floor;            // eps, or beta of the softplus
+  SING_ALWAYS_INLINE T operator()(T theta, T g, T* s) const {
+    s[0] = beta1 * s[0] + weight1 * g;
+    s[1] = beta2 * s[1] + weight2 * (g * g);
+    T v = s[1];
+    if constexpr (kAmsgrad) v = s[2] = s[2] > v ? s[2] : v;
+    const T root = std::sqrt(v) * root_correction;
+    const T denominator = kSoftplus ? softplus(root, floor) : root + floor;
+    return theta - rate * s[0] / denominator;
+  }
+};
+
+class Adam final : public HostOptimizer {
+ public:
+  Adam(const AdamOptions& options, bool decoupled) : o_(options), decoupled_(decoupled) {}
+  const HostOptions& common() const override { return o_; }
+  bool decoupled_by_default() const override { return decoupled_; }
+  std::vector<SlotSpec> slots() const override {
+    if (o_.amsgrad) return {{"m"}, {"v"}, {"v_max"}};
+    return {{"m"}, {"v"}};
+  }
+  void update(const UpdateRange& r) const override {
+    const double t = static_cast<double>(r.step);
+    const double c1 = 1 - std::pow(o_.betas[0], t), c2 = 1 - std::pow(o_.betas[1], t);
+    with_element(r.dtype, [&]<class T>() {
+      with_flags(
+          [&]<bool kAmsgrad, bool kSoftplus>() {
+            run_update(r, AdamStep<T, kAmsgrad, kSoftplus>{
+                              static_cast<T>(o_.betas[0]), static_cast<T>(1 - o_.betas[0]),
+                              static_cast<T>(o_.betas[1]), static_cast<T>(1 - o_.betas[1]),
+                              static_cast<T>(r.lr / c1), static_cast<T>(1 / std::sqrt(c2)),
+                              static_cast<T>(kSoftplus ? *o_.softplus_beta : o_.eps)});
+          },
+          o_.amsgrad, o_.softplus_beta.has_value());
+    });
+  }
+
+ private:
+  AdamOptions o_;
+  bool decoupled_;
+};
+
+AdamOptions adamw_defaults() {
+  AdamOptions options;
+  options.weight_decay = 1e-2;
+  return options;
+}
+
+const bool registered_adam = host_kind().add<AdamOptions>(
+    "adam", "Adam; weight decay is part of the gradient",
+    [](const AdamOptions& o) { return std::make_unique<Adam>(o, false); });
+const bool registered_adamw = host_kind().add<AdamOptions>(
+    "adamw", "Adam with decoupled weight decay",
+    [](const AdamOptions& o) { return std::make_unique<Adam>(o, true); }, adamw_defaults());
+
+}  // namespace
+}  // namespace sing::optim

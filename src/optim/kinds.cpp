@@ -1,0 +1,36 @@
+// The registries of the room, and what all components of a kind share.
+#include "sing/optim/host.h"
+#include "sing/optim/post_step.h"
+#include "sing/optim/schedule.h"
+#include "sing/optim/transform.h"
+
+namespace sing::optim {
+
+TransformKind& transform_kind() {
+  static TransformKind kind("transform");
+  return kind;
+}
+HostKind& host_kind() {
+  static HostKind kind("host");
+  return kind;
+}
+ScheduleKind& schedule_kind() {
+  static ScheduleKind kind("schedule");
+  return kind;
+}
+
+GradientTransform::~GradientTransform() = default;
+HostOptimizer::~HostOptimizer() = default;
+PostStep::~PostStep() = default;
+Schedule::~Schedule() = default;
+
+void HostOptions::describe(config::Fields<HostOptions>& f) {
+  f("lr", &HostOptions::lr, "learning rate").non_negative();
+  f("weight_decay", &HostOptions::weight_decay, "strength of weight decay").non_negative();
+  f("decoupled", &HostOptions::decoupled, "shrink the weights directly, not by way of the gradient")
+      .default_note("true with sing or adamw, else false");
+  f("decay", &HostOptions::decay, "tensors that weight decay touches")
+      .default_note("matrices with sing, else all");
+}
+
+}  // namespace sing::optim

@@ -1,0 +1,36 @@
+// Warm-up, then the same rate to the end.
+#include "optim/schedules/common.h"
+
+namespace sing::optim {
+namespace {
+
+struct ConstantOptions {
+  config::Duration warmup = kNoSteps;
+
+  static void describe(config::Fields<ConstantOptions>& f) {
+    f("warmup", &ConstantOptions::warmup, "linear rise from lr / warmup").non_negative();
+  }
+};
+
+class Constant final : public Schedule {
+ public:
+  Constant(const ConstantOptions& o, const RunLength& run)
+      : warmup_(resolve(o.warmup, run, "schedule.warmup")) {
+    check_fits(warmup_, run, "constant");
+  }
+  double at(double base, int64_t step) const override {
+    return step < warmup_ ? warmed(base, step, warmup_) : base;
+  }
+
+ private:
+  int64_t warmup_;
+};
+
+const bool registered = schedule_kind().add<ConstantOptions>(
+    "constant", "warm-up, then one rate",
+    [](const ConstantOptions& o, const RunLength& run) -> std::unique_ptr<Schedule> {
+      return std::make_unique<Constant>(o, run);
+    });
+
+}  // namespace
+}  // namespace sing::optim
