@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <vector>
@@ -84,7 +85,7 @@ void count_scene(const Options& options, const Scene& scene, Sums& sums) {
   paint_image(scene, options.size, Variant::outline, image.data());
   std::array<int64_t, 17> visible{};
   for (const uint8_t id : ids) ++visible[id];
-  for (const float value : image) sums.lit += value != 0;
+  sums.lit += std::count(image.begin(), image.end(), 1.0f);
   sums.rectangles += scene.count;
   sums.drawings += scene.drawings;
   sums.pixel_levels[0] += visible[0];

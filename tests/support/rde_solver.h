@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "sing/data/rde.h"
@@ -22,12 +23,14 @@ inline std::optional<std::vector<int>> levels_from_ids(const std::vector<uint8_t
                                                        const std::vector<data::rde::Box>& boxes) {
   const size_t n = boxes.size();
   std::vector<std::vector<bool>> covers(n, std::vector<bool>(n));
-  for (size_t b = 0; b < n; ++b)
-    for (int y = boxes[b].y0; y <= boxes[b].y1; ++y)
-      for (int x = boxes[b].x0; x <= boxes[b].x1; ++x) {
-        const size_t id = ids[static_cast<size_t>(y * size + x)];
-        if (id != 0 && id != b + 1) covers[id - 1][b] = true;
-      }
+  for (size_t b = 0; b < n; ++b) {
+    uint32_t seen = 0;  // bit id: that id lies in the box of b
+    for (int y = boxes[b].y0; y <= boxes[b].y1; ++y) {
+      const uint8_t* row = ids.data() + y * size;
+      for (int x = boxes[b].x0; x <= boxes[b].x1; ++x) seen |= 1u << row[x];
+    }
+    for (size_t a = 0; a < n; ++a) covers[a][b] = a != b && (seen >> (a + 1) & 1);
+  }
   std::vector<int> levels(n, 1);
   for (size_t round = 0; round <= n; ++round) {  // a chain has at most n links
     bool changed = false;
@@ -48,20 +51,23 @@ inline std::optional<RdeSolution> solve_filled(const float* image, int size) {
   found.fill({255, 255, 0, 0});
   std::array<bool, 17> seen{};
   std::vector<uint8_t> greys(static_cast<size_t>(size * size));
-  for (int y = 0; y < size; ++y)
-    for (int x = 0; x < size; ++x) {
-      const float value = image[y * size + x] * 16;
-      const size_t grey = static_cast<size_t>(value);
-      if (grey > 16 || static_cast<float>(grey) != value) return std::nullopt;
-      greys[static_cast<size_t>(y * size + x)] = static_cast<uint8_t>(grey);
-      if (grey == 0) continue;
+  for (int y = 0; y < size; ++y) {
+    uint8_t* row = greys.data() + y * size;
+    for (int x = 0; x < size;) {  // run by run
+      const float value = image[y * size + x];
+      const size_t grey = static_cast<size_t>(value * 16);
+      if (grey > 16 || static_cast<float>(grey) != value * 16) return std::nullopt;
+      int end = x;
+      while (end < size && image[y * size + end] == value) row[end++] = static_cast<uint8_t>(grey);
       seen[grey] = true;
       data::rde::Box& box = found[grey];
       box.x0 = std::min(box.x0, static_cast<uint8_t>(x));
-      box.x1 = std::max(box.x1, static_cast<uint8_t>(x));
+      box.x1 = std::max(box.x1, static_cast<uint8_t>(end - 1));
       box.y0 = std::min(box.y0, static_cast<uint8_t>(y));
       box.y1 = std::max(box.y1, static_cast<uint8_t>(y));
+      x = end;
     }
+  }
   RdeSolution solution;
   std::array<uint8_t, 17> id_of{};
   for (size_t grey = 1; grey <= 16; ++grey)
@@ -69,7 +75,8 @@ inline std::optional<RdeSolution> solve_filled(const float* image, int size) {
       solution.boxes.push_back(found[grey]);
       id_of[grey] = static_cast<uint8_t>(solution.boxes.size());
     }
-  for (const uint8_t grey : greys) solution.ids.push_back(id_of[grey]);
+  for (uint8_t& grey : greys) grey = id_of[grey];
+  solution.ids = std::move(greys);
   const auto levels = levels_from_ids(solution.ids, size, solution.boxes);
   if (!levels) return std::nullopt;
   solution.levels = *levels;
@@ -177,9 +184,11 @@ inline std::optional<RdeSolution> solve_outline(const float* image, int size) {
 
 /// Level of each pixel, 0 on the background.
 inline std::vector<uint8_t> level_map(const RdeSolution& solution) {
-  std::vector<uint8_t> map;
-  for (const uint8_t id : solution.ids)
-    map.push_back(id == 0 ? uint8_t{0} : static_cast<uint8_t>(solution.levels[id - 1]));
+  std::array<uint8_t, data::rde::kMaxRectangles + 1> level_of{};
+  for (size_t k = 0; k < solution.levels.size(); ++k)
+    level_of[k + 1] = static_cast<uint8_t>(solution.levels[k]);
+  std::vector<uint8_t> map = solution.ids;
+  for (uint8_t& id : map) id = level_of[id];
   return map;
 }
 
