@@ -16,4 +16,9 @@ class Scratch {
   size_t bytes;
 };
 
+/// This thread's own workspace of at least `bytes`, aligned to 256: for what one chunk of a
+/// parallel loop needs, so that it stays in that core's cache from chunk to chunk. Valid until the
+/// next call on this thread; freed when the thread ends.
+void* thread_workspace(size_t bytes);
+
 }  // namespace sing::backend::cpu
