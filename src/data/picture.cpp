@@ -159,25 +159,28 @@ Picture label_panel(const Tensor& inputs, const Tensor& targets, const Tensor& p
 
 }  // namespace
 
-Picture::Picture(int64_t w, int64_t h, Colour fill) : width(w), height(h) {
-  rgb.resize(static_cast<size_t>(checked_numel(std::array<int64_t, 3>{h, w, 3})));
-  for (size_t i = 0; i < rgb.size(); ++i) rgb[i] = fill[i % 3];
+Picture::Picture(int64_t w, int64_t h, Colour fill) {
+  width = w;
+  height = h;
+  channels = 3;
+  pixels.resize(static_cast<size_t>(checked_numel(std::array<int64_t, 3>{h, w, 3})));
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = fill[i % 3];
 }
 
 Colour Picture::at(int64_t x, int64_t y) const {
-  const uint8_t* pixel = rgb.data() + 3 * (y * width + x);
+  const uint8_t* pixel = pixels.data() + 3 * (y * width + x);
   return {pixel[0], pixel[1], pixel[2]};
 }
 
 void Picture::set(int64_t x, int64_t y, Colour colour) {
-  std::copy(colour.begin(), colour.end(), rgb.data() + 3 * (y * width + x));
+  std::copy(colour.begin(), colour.end(), pixels.data() + 3 * (y * width + x));
 }
 
 void Picture::paste(const Picture& part, int64_t x, int64_t y) {
   SING_ASSERT(x >= 0 && y >= 0 && x + part.width <= width && y + part.height <= height);
   for (int64_t row = 0; row < part.height; ++row)
-    std::copy_n(part.rgb.data() + 3 * row * part.width, 3 * part.width,
-                rgb.data() + 3 * ((y + row) * width + x));
+    std::copy_n(part.pixels.data() + 3 * row * part.width, 3 * part.width,
+                pixels.data() + 3 * ((y + row) * width + x));
 }
 
 Colour scale_colour(double value) {
@@ -242,6 +245,10 @@ Picture preview(const Dataset& dataset, int64_t first, int64_t count, const Pane
     if (pairs) grid.put(column + 1, row, tiles.map(maps, i, range));
   }
   return grid.take();
+}
+
+void preview_png(const Dataset& dataset, int64_t first, int64_t count, const std::string& path) {
+  write_png(path, preview(dataset, first, count));
 }
 
 }  // namespace sing::data

@@ -122,6 +122,12 @@ TEST(Preview, ShowsPairsInAGrid) {
   EXPECT_EQ(images.width, 3 * 100 + 4) << "labels have no picture";
 }
 
+TEST(Preview, IsWrittenAsPng) {
+  const test::TemporaryFolder folder;
+  preview_png(*quick(), 0, 6, folder / "rde.png");
+  EXPECT_EQ(read_png(folder / "rde.png"), preview(*quick(), 0, 6));
+}
+
 class Samples : public ::testing::Test {
  protected:
   std::string path() const { return folder_ / "samples.safetensors"; }

@@ -2,21 +2,19 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
+#include <string>
 
 #include "sing/core/export.h"
 #include "sing/data/dataset.h"
+#include "sing/data/image_io.h"
 #include "sing/tensor/tensor.h"
 
 namespace sing::data {
 
 using Colour = std::array<uint8_t, 3>;  ///< red, green, blue
 
-/// Pixels in memory, row by row, 8 bits per colour.
-struct SING_API Picture {
-  int64_t width = 0, height = 0;
-  std::vector<uint8_t> rgb;
-
+/// An RGB image that can be drawn on; write_png (sing/data/image_io.h) takes it as it is.
+struct SING_API Picture : Image8 {
   Picture() = default;
   Picture(int64_t w, int64_t h, Colour fill);
   Colour at(int64_t x, int64_t y) const;
@@ -46,5 +44,8 @@ SING_API Picture prediction_panel(const Tensor& inputs, const Tensor& targets,
 /// Throws ConfigError E0267 when the data set has fewer, or its inputs are no images.
 SING_API Picture preview(const Dataset& dataset, int64_t first, int64_t count,
                          const PanelOptions& options = {});
+/// The same as a PNG file. Throws CheckpointError E0401 when it cannot be written.
+SING_API void preview_png(const Dataset& dataset, int64_t first, int64_t count,
+                          const std::string& path);
 
 }  // namespace sing::data
