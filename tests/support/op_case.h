@@ -50,7 +50,8 @@ class Fill {
   static Fill positive(double low = 0.5, double high = 2) { return uniform(low, high); }
   /// Normal, but at least `margin` away from each kink (where the op has no derivative).
   static Fill away_from(std::vector<double> kinks, double margin = 0.125);
-  /// No two of any 256 neighbours are equal (for max, min, pooling). Never laid out expanded.
+  /// No two of any 1021 elements a constant step apart are equal (for max, min, pooling). Never
+  /// laid out expanded.
   static Fill distinct();
   /// Integers 0..n-1, i64 unless .keep(DType::i32); no gradient.
   static Fill index(int64_t n);
@@ -140,6 +141,10 @@ class OpCase {
   /// the largest dimension and largest numel / smallest numel over inputs and output. It widens
   /// f32 only; narrower dtypes are summed in f32 or wider, so their bound is 8 * eps.
   void terms(double k) { terms_ = k; }
+  /// Gradient elements below this size are measured against it, not against themselves: what
+  /// cancels cannot be relative to what is left (output gradients are about 1). Say what cancels.
+  void gradient_floor(double size) { gradient_floor_ = size; }
+  double gradient_floor() const { return gradient_floor_; }
   /// Dtypes compared with f64 (default f32, bf16).
   void dtypes(std::vector<DType> list) { dtypes_ = std::move(list); }
   /// Layouts that make no sense here (say why beside the call).
@@ -167,6 +172,7 @@ class OpCase {
   std::vector<DType> dtypes_{DType::f32, DType::bf16};
   std::set<Layout> without_;
   std::optional<double> terms_;
+  double gradient_floor_ = 1e-2;
   bool threads_ = true;
 };
 

@@ -49,14 +49,13 @@ bool agrees(const Vector& gradient, const std::vector<Probe>& probes) {
 }
 
 /// The loss is <output, fixed random gradient>, so its derivative is what backward returns.
-double loss(const OpCase& c, Prepared& p, Layout values_of) {
+double loss(const Prepared& p, const Vector& output_gradient) {
   const autograd::NoGradGuard no_grad;
-  const Tensor out = p.sample.op(p.tensors(DType::f64, Layout::dense));
-  return dot(out.to_vector(), output_gradient(c, p.sample, out.shape(), values_of));
+  return dot(p.sample.op(p.tensors(DType::f64, Layout::dense)).to_vector(), output_gradient);
 }
 
-std::vector<Probe> make_probes(const OpCase& c, Prepared& p, size_t input, const Vector& analytic,
-                               Layout values_of) {
+std::vector<Probe> make_probes(Prepared& p, size_t input, const Vector& analytic,
+                               const Vector& output_gradient) {
   Vector& x = p.values[input];
   Random random({.seed = x.size(), .purpose = Purpose::test, .position = input});
   std::vector<Probe> probes;
@@ -83,7 +82,7 @@ std::vector<Probe> make_probes(const OpCase& c, Prepared& p, size_t input, const
                                                         : 0.0;
         x[i] = before[i] + h * d;
       }
-      const double value = loss(c, p, values_of);
+      const double value = loss(p, output_gradient);
       x = before;
       return value;
     };
@@ -214,6 +213,7 @@ void check_gradients(const OpCase& c) {
       const std::string where = c.name() + ", sample " + sample.name + ", " + name_of(layout);
       Run once = run(c, p, DType::f64, layout);
       if (!is_floating(once.dtype) || p.differentiable.empty()) continue;
+      const Vector g = output_gradient(c, sample, once.shape, layout);
       ASSERT_EQ(once.gradients.size(), p.differentiable.size()) << where << ": nothing recorded";
       for (size_t k = 0; k < p.differentiable.size(); ++k) {
         const size_t input = p.differentiable[k];
@@ -222,9 +222,7 @@ void check_gradients(const OpCase& c) {
         const Vector& gradient = once.gradients[k];
         const bool expanded = layout == Layout::expanded;
         auto [it, fresh] = probes.try_emplace({expanded, k});
-        if (fresh)
-          it->second =
-              make_probes(c, p, input, gradient, expanded ? Layout::expanded : Layout::dense);
+        if (fresh) it->second = make_probes(p, input, gradient, g);
         ++gradients;
         for (const Probe& probe : it->second)
           ASSERT_TRUE(agrees(gradient, probe))

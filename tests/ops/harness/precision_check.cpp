@@ -41,7 +41,7 @@ void expect_close(const Vector& got, const Vector& wanted, double allowed, doubl
 }
 
 void expect_run_close(const Run& got, const Run& wanted, double allowed, const Prepared& p,
-                      const std::string& where) {
+                      double gradient_floor, const std::string& where) {
   ASSERT_EQ(got.shape, wanted.shape) << where;
   if (!is_floating(wanted.dtype)) {
     EXPECT_EQ(got.dtype, wanted.dtype) << where;
@@ -51,7 +51,7 @@ void expect_run_close(const Run& got, const Run& wanted, double allowed, const P
   expect_close(got.output, wanted.output, allowed, 1e-3, where + ", output");
   ASSERT_EQ(got.gradients.size(), wanted.gradients.size()) << where;
   for (size_t k = 0; k < wanted.gradients.size(); ++k)
-    expect_close(got.gradients[k], wanted.gradients[k], allowed, 1e-2,
+    expect_close(got.gradients[k], wanted.gradients[k], allowed, gradient_floor,
                  where + ", gradient of " + p.sample.inputs[p.differentiable[k]].name);
 }
 
@@ -84,7 +84,7 @@ void check_wide_buffers(const OpCase& c, const Prepared& p, DType dtype, const R
     EXPECT_EQ(inputs[spec.name].grad().dtype(), DType::f32) << where;
     Vector sum = wanted.gradients[k];
     for (double& g : sum) g += 0.5;
-    expect_close(inputs[spec.name].grad().to_vector(), sum, bound, 1e-2,
+    expect_close(inputs[spec.name].grad().to_vector(), sum, bound, c.gradient_floor(),
                  where + ", f32 buffer of " + spec.name);
   }
 }
@@ -94,7 +94,7 @@ void check_autocast(const OpCase& c, const Prepared& p, const Run& wanted,
   const autocast::Guard guard(DType::bf16);
   const Run got = run(c, p, DType::f32, Layout::dense);
   expect_run_close(got, wanted, allowed(c, DType::bf16, p.sample, wanted.shape), p,
-                   where + ", autocast");
+                   c.gradient_floor(), where + ", autocast");
 }
 
 }  // namespace
@@ -124,7 +124,7 @@ void check_precision(const OpCase& c) {
           for (size_t k = 0; k < got.gradients.size(); ++k)
             got.gradients[k].resize(p.values[p.differentiable[k]].size());
           expect_run_close(
-              got, wanted, allowed(c, dtype, sample, wanted.shape), p,
+              got, wanted, allowed(c, dtype, sample, wanted.shape), p, c.gradient_floor(),
               where + ", " + std::string(sing::name_of(dtype)) +
                   (path == KernelPath::automatic ? ", fast kernels" : ", reference kernels"));
         }

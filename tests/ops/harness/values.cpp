@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -29,9 +30,13 @@ double draw(const Fill& fill, Random& random, size_t i) {
           x = kink + (x < kink ? -1 : 1) * fill.a * (1 + random.uniform());
       return x;
     }
-    case Fill::Kind::distinct:
-      // Any odd factor permutes 0..255; steps of 1/32 are far wider than the step of a difference.
-      return (static_cast<double>((i * 101 + 37) % 256) - 128) / 32;
+    case Fill::Kind::distinct: {
+      // 1021 is prime: steps of any other length meet every residue. The magnitudes are the 512
+      // bf16 numbers from 0.25 to 4, at least 2^-9 apart: far wider than the step of a difference.
+      const size_t k = (i * 263 + 37) % 1021;
+      const float magnitude = std::bit_cast<float>(static_cast<uint32_t>(0x3E80 + k / 2) << 16);
+      return static_cast<double>(k % 2 == 0 ? magnitude : -magnitude);
+    }
     case Fill::Kind::index:
       return static_cast<double>(random.below(static_cast<uint64_t>(fill.a)));
     case Fill::Kind::boolean:
