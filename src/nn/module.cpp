@@ -145,7 +145,7 @@ void Module::set_precision(DType dtype) {
     throw DTypeError("set_precision: wanted f32, bf16 or f16; got " + std::string(name_of(dtype)));
   for (Parameter* p : parameters()) {
     SING_ASSERT(p->value.defined());
-    const bool copied = dtype != DType::f32 && !has_tag(p->tags, Tag::norm);
+    const bool copied = dtype != DType::f32 && !p->keep_wide;
     const Tensor gradient = p->grad();
     if (copied) {
       set_working(*p, p->value.to(dtype).detach(), gradient);

@@ -69,8 +69,9 @@ class SING_API Module {
   void to(DType dtype);
   void to(Device device);
   /// What layers read: bf16 (or f16) copies of the masters, or the masters themselves (f32).
-  /// Parameters of normalisation layers are read as they are: statistics and affine part are worked
-  /// in f32 inside the op. Gradients keep the dtype of the master and survive the change.
+  /// Parameters marked keep_wide (batch norm: its op takes them wider than the images) are always
+  /// read as they are. Gradients keep the dtype of the master and survive the change; allocate them
+  /// first (`allocate_gradients`), since a leaf without a buffer collects in its own dtype.
   void set_precision(DType dtype);
   /// Rewrites the working copies from the masters, for those who change masters by hand.
   void sync_working();

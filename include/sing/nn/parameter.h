@@ -35,6 +35,7 @@ struct Parameter {
   Tensor value;    ///< the master, f32 (f64 in tests): what the optimizer changes
   Tensor working;  ///< what layers read: `value` itself, or its bf16 copy in mixed precision
   bool trainable = true;
+  bool keep_wide = false;  ///< layers read the master itself whatever the precision
 
   /// The gradient buffer: same shape as value, dtype of value; collected through `working`.
   /// Undefined until allocated or reached by a backward pass.
