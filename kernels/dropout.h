@@ -3,7 +3,6 @@
 
 #include "sing/backend/kernel_slot.h"
 #include "sing/core/dtype.h"
-#include "sing/core/random.h"
 
 namespace sing::kernels {
 
@@ -15,7 +14,8 @@ struct DropoutArgs {
   void* y;        ///< may be x
   DType dtype;
   int64_t n;
-  RandomKey key;
+  uint32_t key[2];    ///< philox_key of the RandomKey
+  uint64_t position;  ///< the key's position: the upper half of the counter
   uint64_t threshold;
   double scale;
   Stream stream;

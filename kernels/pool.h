@@ -1,5 +1,4 @@
 #pragma once
-#include <array>
 #include <cstdint>
 
 #include "sing/backend/kernel_slot.h"
@@ -17,7 +16,7 @@ enum class Pooling : uint8_t {
 struct Pool2dGeometry {
   int64_t n, channels, in_h, in_w, out_h, out_w;
   int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
-  std::array<int64_t, 4> x_strides, y_strides;
+  int64_t x_strides[4], y_strides[4];
   bool count_include_pad;  ///< average: divide by the whole window, not by what lies inside x
 };
 

@@ -1,5 +1,6 @@
 #include "sing/ops/dropout.h"
 
+#include <array>
 #include <cmath>
 
 #include "kernels/dropout.h"
@@ -16,7 +17,10 @@ Tensor masked(const Tensor& x, double p, const RandomKey& key) {
   a.y = y.mutable_raw();
   a.dtype = x.dtype();
   a.n = x.numel();
-  a.key = key;
+  const std::array<uint32_t, 2> words = philox_key(key);
+  a.key[0] = words[0];
+  a.key[1] = words[1];
+  a.position = key.position;
   a.threshold = static_cast<uint64_t>(std::llround(p * 0x1p32));
   a.scale = p < 1 ? 1 / (1 - p) : 0;
   kernels::dropout_map(x.device().type, a);

@@ -12,12 +12,6 @@ MemoryFormat format_of(const Tensor& x) {
   return x.is_channels_last() ? MemoryFormat::channels_last : MemoryFormat::contiguous;
 }
 
-std::array<int64_t, 4> strides_of(const Tensor& t) {
-  std::array<int64_t, 4> strides{};
-  std::copy(t.strides().begin(), t.strides().end(), strides.begin());
-  return strides;
-}
-
 kernels::Pool2dGeometry geometry(const char* op, const Tensor& x, const Pool2dOptions& o) {
   check_floating(op, "x", x);
   check_rank4(op, x);
@@ -48,8 +42,8 @@ Tensor pool(const char* op, const Tensor& x_in, kernels::Pool2dGeometry g, kerne
   const Tensor x = x_in.contiguous(format);
   const Shape out{g.n, g.channels, g.out_h, g.out_w};
   Tensor y = Tensor::empty(out, {.dtype = x.dtype(), .device = x.device(), .format = format});
-  g.x_strides = strides_of(x);
-  g.y_strides = strides_of(y);
+  std::copy(x.strides().begin(), x.strides().end(), g.x_strides);
+  std::copy(y.strides().begin(), y.strides().end(), g.y_strides);
   const bool recorded = autograd::will_record({x_in});
   Tensor winner;
   if (recorded && kind == kernels::Pooling::max)

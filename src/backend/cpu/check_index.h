@@ -1,17 +1,11 @@
 #pragma once
 // The one message for a label or index that is out of range, for all CPU kernels.
-#include <string>
-
-#include "sing/core/error.h"
+#include <cstdint>
 
 namespace sing::kernels::cpu {
 
-/// "label 100 is outside 0..99", where "cross_entropy, position 17"; code E0305.
-[[noreturn]] inline void index_outside(const char* what, int64_t value, int64_t count,
-                                       const char* op, int64_t position) {
-  const std::string range = count > 0 ? "0.." + std::to_string(count - 1) : "an empty range";
-  throw DataError(std::string(what) + " " + std::to_string(value) + " is outside " + range,
-                  std::string(op) + ", position " + std::to_string(position), "", "E0305");
-}
+/// Throws DataError E0305 "label 100 is outside 0..99" at "cross_entropy, position 17".
+[[noreturn]] void index_outside(const char* what, int64_t value, int64_t count, const char* op,
+                                int64_t position);
 
 }  // namespace sing::kernels::cpu
