@@ -1,0 +1,39 @@
+#include "optim/softplus.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace sing::optim {
+namespace {
+
+double exact(double x, double beta) {
+  return static_cast<double>(
+      std::log1p(std::exp(static_cast<long double>(x) * static_cast<long double>(beta))) /
+      static_cast<long double>(beta));
+}
+
+TEST(Softplus, IsAccurateInBothTypes) {
+  double worst_float = 0, worst_double = 0;
+  for (const double beta : {1.0, 20.0, 50.0})
+    for (int i = 0; i <= 4000; ++i) {
+      const double x = i == 0 ? 0.0 : std::pow(10.0, -12 + 13.0 * i / 4000) / beta * 20;
+      const float xf = static_cast<float>(x), bf = static_cast<float>(beta);
+      if (x * beta > 20) {  // the identity there, by definition
+        EXPECT_EQ(softplus(x, beta), x);
+        continue;
+      }
+      const double f = exact(static_cast<double>(xf), beta);
+      worst_float = std::max(worst_float, std::abs(static_cast<double>(softplus(xf, bf)) - f) / f);
+      const double d = exact(x, beta);
+      worst_double = std::max(worst_double, std::abs(softplus(x, beta) - d) / d);
+    }
+  EXPECT_LT(worst_float, 2.5e-7);  // about two units of the last place of a f32
+  EXPECT_LT(worst_double, 4e-16);
+  EXPECT_NEAR(softplus(0.0, 50.0), 0.013862943611198906, 1e-17);
+  EXPECT_EQ(softplus(1e30f, 50.0f), 1e30f);
+  EXPECT_TRUE(std::isinf(softplus(INFINITY, 50.0f)));
+}
+
+}  // namespace
+}  // namespace sing::optim
