@@ -9,7 +9,8 @@ add_library(sing ${core_sources} ${config_sources} ${SING_SIMD_OBJECTS})
 target_link_libraries(sing PRIVATE $<BUILD_INTERFACE:sing_build> spdlog::spdlog fmt::fmt
   $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> $<BUILD_INTERFACE:Eigen3::Eigen> DNNL::dnnl
   Threads::Threads ${CMAKE_DL_LIBS})
-target_compile_definitions(sing PRIVATE SING_VERSION="${PROJECT_VERSION}")
+target_compile_definitions(sing PRIVATE SING_VERSION="${PROJECT_VERSION}"
+  $<$<NOT:$<BOOL:${BUILD_SHARED_LIBS}>>:SING_STATIC_LIBRARY>)
 
 add_library(sing_train ${train_sources})
 target_link_libraries(sing_train PUBLIC sing_core PRIVATE $<BUILD_INTERFACE:sing_build> yaml-cpp

@@ -40,8 +40,8 @@ class SING_API DeviceRuntime {
   virtual std::string description() const = 0;
 };
 
-/// The runtime of a device. Throws DeviceError (E0250) with the probe's sentence when it is not
-/// usable.
+/// The runtime of a device. The first call for a device other than the CPU looks for its backend
+/// (plugin.h). Throws DeviceError (E0250) with the reason when it is not usable.
 SING_API DeviceRuntime& runtime(Device device);
 /// Called by a backend when it starts. The runtime must outlive the last tensor.
 SING_API void register_runtime(DeviceType type, DeviceRuntime* runtime);

@@ -7,7 +7,8 @@
 namespace sing::backend::onednn {
 namespace {
 
-/// The OpenMP runtime that libdnnl brought along; both empty when it was built without one.
+/// The OpenMP runtime that libdnnl brought along as its own dependency; both empty when it was
+/// built without one. Looked up rather than linked, so that SING needs no OpenMP itself.
 struct OpenMp {
   void (*set_num_threads)(int) = nullptr;
   int (*get_max_threads)() = nullptr;
@@ -15,10 +16,9 @@ struct OpenMp {
 
 OpenMp find_openmp() {
   OpenMp found;
-  if (void* library = dlopen("libgomp.so.1", RTLD_LAZY | RTLD_NOLOAD)) {
-    found.set_num_threads = reinterpret_cast<void (*)(int)>(dlsym(library, "omp_set_num_threads"));
-    found.get_max_threads = reinterpret_cast<int (*)()>(dlsym(library, "omp_get_max_threads"));
-  }
+  found.set_num_threads =
+      reinterpret_cast<void (*)(int)>(dlsym(RTLD_DEFAULT, "omp_set_num_threads"));
+  found.get_max_threads = reinterpret_cast<int (*)()>(dlsym(RTLD_DEFAULT, "omp_get_max_threads"));
   return found;
 }
 
