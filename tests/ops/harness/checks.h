@@ -19,6 +19,7 @@ struct Prepared {
   Inputs tensors(DType dtype, Layout layout) const;
   DType dtype_of(size_t input, DType dtype) const;
   const Sample& sample;
+  Layout values_of;                         // whose numbers these are (expanded ones repeat)
   std::vector<std::vector<double>> values;  // by input
   std::vector<size_t> differentiable;       // positions of inputs that get a gradient
 };
@@ -28,12 +29,13 @@ struct Run {
   Shape shape;
   DType dtype = DType::f32;
   std::vector<double> output;
-  std::vector<std::vector<double>> gradients;  // by differentiable input; empty: none came
+  std::vector<std::vector<double>> gradients;  // by differentiable input; 0 where none came
 };
 /// Random output gradient of a sample.
 std::vector<double> output_gradient(const OpCase& c, const Sample& sample, const Shape& shape,
                                     Layout layout);
-/// Forward and, when something is differentiable, backward from output_gradient.
+/// Forward and, when something is differentiable, backward from output_gradient; tensors with the
+/// strides of `layout`.
 Run run(const OpCase& c, const Prepared& p, DType dtype, Layout layout);
 
 void check_gradients(const OpCase& c);

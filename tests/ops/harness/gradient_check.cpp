@@ -211,14 +211,13 @@ void check_gradients(const OpCase& c) {
     for (const Layout layout : c.layouts(sample)) {
       Prepared p(c, sample, layout);
       const std::string where = c.name() + ", sample " + sample.name + ", " + name_of(layout);
-      Run once = run(c, p, DType::f64, layout);
+      const Run once = run(c, p, DType::f64, layout);
       if (!is_floating(once.dtype) || p.differentiable.empty()) continue;
       const Vector g = output_gradient(c, sample, once.shape, layout);
       ASSERT_EQ(once.gradients.size(), p.differentiable.size()) << where << ": nothing recorded";
       for (size_t k = 0; k < p.differentiable.size(); ++k) {
         const size_t input = p.differentiable[k];
         const InputSpec& spec = sample.inputs[input];
-        if (once.gradients[k].empty()) once.gradients[k].resize(p.values[input].size());
         const Vector& gradient = once.gradients[k];
         const bool expanded = layout == Layout::expanded;
         auto [it, fresh] = probes.try_emplace({expanded, k});

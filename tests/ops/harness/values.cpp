@@ -185,7 +185,7 @@ std::vector<double> output_gradient(const OpCase& c, const Sample& sample, const
   return make_values(c, sample, in("gradient of the output", shape), layout);
 }
 
-Prepared::Prepared(const OpCase& c, const Sample& s, Layout layout) : sample(s) {
+Prepared::Prepared(const OpCase& c, const Sample& s, Layout layout) : sample(s), values_of(layout) {
   for (size_t i = 0; i < s.inputs.size(); ++i) {
     values.push_back(make_values(c, s, s.inputs[i], layout));
     if (s.inputs[i].differentiable) differentiable.push_back(i);
@@ -212,11 +212,12 @@ Run run(const OpCase& c, const Prepared& p, DType dtype, Layout layout) {
   const Tensor out = p.sample.op(inputs);
   Run result{out.shape(), out.dtype(), out.to_vector(), {}};
   if (p.differentiable.empty() || !out.requires_grad()) return result;
-  out.backward(
-      lay_out(output_gradient(c, p.sample, out.shape(), layout), out.shape(), out.dtype(), layout));
+  out.backward(lay_out(output_gradient(c, p.sample, out.shape(), p.values_of), out.shape(),
+                       out.dtype(), layout));
   for (const size_t i : p.differentiable) {
     const Tensor& grad = inputs[p.sample.inputs[i].name].grad();
-    result.gradients.push_back(grad.defined() ? grad.to_vector() : std::vector<double>());
+    result.gradients.push_back(grad.defined() ? grad.to_vector()
+                                              : std::vector<double>(p.values[i].size()));
   }
   return result;
 }
