@@ -218,7 +218,7 @@ Result<SafetensorsHeader> read_safetensors_header(std::span<const std::byte> fir
   SafetensorsHeader header;
   header.data_begin = 8 + *length;
   // An entry takes at least 49 bytes of text: one allocation instead of a doubling vector.
-  header.tensors.reserve(std::min<size_t>(limits.tensors, static_cast<size_t>(*length / 49)));
+  header.tensors.reserve(std::min<size_t>(limits.tensors, static_cast<size_t>(*length / 49 + 1)));
   HeaderEvents events(header, limits);
   JsonLimits json;
   json.depth = 4;
