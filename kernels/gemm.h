@@ -30,18 +30,20 @@ struct GemmArgs {
   bool accumulate;
   Epilogue epilogue;
   const void* bias;  // n elements, or nullptr
-  void* pre;  // where the value before the activation goes (layout and dtype of c), or nullptr
+  /// Where the derivative of the activation goes (layout and dtype of c), or nullptr: it shares the
+  /// costly part with the activation, and backward is then a product.
+  void* slope;
   Stream stream;
 };
 
-/// grad_pre[i, j] = grad[i, j] * act'(x[i, j]) and bias_grad[j] (+)= sum_i grad_pre[i, j].
-/// x is the value before the activation (for relu its output serves as well). Dense m x n.
+/// grad_pre[i, j] = grad[i, j] * act'(value before [i, j]) and
+/// bias_grad[j] (+)= sum_i grad_pre[i, j]. Dense m x n.
 struct ActivationGradArgs {
   const void* grad;
-  const void* x;          // nullptr with Epilogue::none
-  void* grad_pre;         // nullptr: only the sums are wanted; may be `grad` itself
+  const void* kept;       // nullptr with Epilogue::none; relu: its output; else the slope gemm kept
+  void* grad_pre;         // nullptr: only the sums are wanted; may be `grad` or `kept` itself
   void* bias_grad;        // nullptr: not wanted
-  DType dtype;            // of grad, x and grad_pre
+  DType dtype;            // of grad, kept and grad_pre
   DType bias_grad_dtype;  // dtype, f32 or f64
   bool accumulate;        // bias_grad += instead of =
   Epilogue epilogue;

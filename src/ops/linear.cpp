@@ -51,13 +51,15 @@ struct Sizes {
 
 /// Passes the gradient through the activation and sums it over rows for the bias. Returns what the
 /// two products need; `grad` itself without an activation.
-Tensor before_activation(const Tensor& grad, const Tensor& kept, Epilogue epilogue,
-                         const Sizes& size, Tensor& bias_grad, bool accumulate) {
+Tensor before_activation(const Tensor& grad, Tensor kept, Epilogue epilogue, const Sizes& size,
+                         Tensor& bias_grad, bool accumulate) {
   if (epilogue == Epilogue::none && !bias_grad.defined()) return grad;
   kernels::ActivationGradArgs a{};
-  Tensor grad_pre = epilogue == Epilogue::none ? Tensor() : empty_like(grad);
+  // The slope is ours alone and has done its work once it is multiplied: the result replaces it.
+  // ReLU's output belongs to others.
+  Tensor grad_pre = epilogue == Epilogue::relu ? empty_like(grad) : kept;
   a.grad = grad.raw();
-  a.x = kept.defined() ? kept.raw() : nullptr;
+  a.kept = kept.defined() ? kept.raw() : nullptr;
   a.grad_pre = grad_pre.defined() ? grad_pre.mutable_raw() : nullptr;
   a.bias_grad = bias_grad.defined() ? bias_grad.mutable_raw() : nullptr;
   a.dtype = grad.dtype();
@@ -89,14 +91,14 @@ Tensor linear(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
   check_vector("linear", "bias", bias, size.out);
   const Tensor rows = x.contiguous(), columns = bias.defined() ? bias.contiguous() : bias;
 
-  // 2 outputs; GELU needs the value before it for the way back, ReLU its own result
+  // 2 outputs; GELU leaves its slope for the way back, ReLU needs its own result
   const Epilogue epilogue = epilogue_of(activation);
   const bool recording = autograd::will_record({x, weight, bias});
   const TensorOptions options{.dtype = x.dtype(), .device = x.device()};
   Tensor y = Tensor::empty(x.shape().with(-1, size.out), options);
-  Tensor pre;
+  Tensor slope;
   if (recording && epilogue != Epilogue::none && epilogue != Epilogue::relu)
-    pre = Tensor::empty(y.shape(), options);
+    slope = Tensor::empty(y.shape(), options);
 
   // 3 run
   kernels::GemmArgs g{};
@@ -114,13 +116,13 @@ Tensor linear(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
   g.c_row = size.out;
   g.epilogue = epilogue;
   g.bias = columns.defined() ? columns.raw() : nullptr;
-  g.pre = pre.defined() ? pre.mutable_raw() : nullptr;
+  g.slope = slope.defined() ? slope.mutable_raw() : nullptr;
   kernels::gemm(x.device().type, g);
   if (!recording) return y;
 
   // 4 the way back
   using autograd::Saved;
-  const Tensor kept = epilogue == Epilogue::relu ? y : pre;
+  const Tensor kept = epilogue == Epilogue::relu ? y : slope;
   return autograd::record(
       "linear", {x, weight, bias}, y,
       [rows = Saved(rows), weight = Saved(weight), kept = kept.defined() ? Saved(kept) : Saved(),

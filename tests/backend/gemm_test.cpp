@@ -22,7 +22,7 @@ struct Problem {
   int64_t m, n, k;
   bool a_transposed = false, b_transposed = false;
   DType dtype = DType::f32, c_dtype = DType::f32;
-  bool accumulate = false, bias = false, pre = false;
+  bool accumulate = false, bias = false, slope = false;
   Epilogue epilogue = Epilogue::none;
   int64_t a_extra = 0, b_extra = 0, c_extra = 0;  // added to the leading strides
   int64_t batch = 1;
@@ -38,7 +38,7 @@ Tensor random_tensor(const Shape& shape, DType dtype, uint64_t position) {
 }
 
 struct Result {
-  std::vector<double> c, pre;
+  std::vector<double> c, slope;
 };
 
 Result run(const Problem& p) {
@@ -49,7 +49,7 @@ Result run(const Problem& p) {
   const Tensor b = random_tensor({p.batch, p.b_transposed ? p.n : p.k, b_lead}, p.dtype, 2);
   const Tensor bias = random_tensor({p.n}, p.dtype, 3);
   Tensor c = random_tensor({p.batch, p.m, c_lead}, p.c_dtype, 4);
-  Tensor pre = Tensor::zeros({p.batch, p.m, c_lead}, {.dtype = p.c_dtype});
+  Tensor slope = Tensor::zeros({p.batch, p.m, c_lead}, {.dtype = p.c_dtype});
   GemmArgs g{};
   g.a = a.raw();
   g.b = b.raw();
@@ -72,9 +72,9 @@ Result run(const Problem& p) {
   g.accumulate = p.accumulate;
   g.epilogue = p.epilogue;
   g.bias = p.bias ? bias.raw() : nullptr;
-  g.pre = p.pre ? pre.mutable_raw() : nullptr;
+  g.slope = p.slope ? slope.mutable_raw() : nullptr;
   kernels::gemm(DeviceType::cpu, g);
-  return {c.to_vector(), pre.to_vector()};
+  return {c.to_vector(), slope.to_vector()};
 }
 
 void expect_close(const Problem& p, const std::vector<double>& got,
@@ -100,7 +100,7 @@ void check(const Problem& p) {
   const backend::KernelPathGuard guard(backend::KernelPath::reference);
   const Result plain = run(p);
   expect_close(p, fast.c, plain.c, "c");
-  if (p.pre) expect_close(p, fast.pre, plain.pre, "pre");
+  if (p.slope) expect_close(p, fast.slope, plain.slope, "slope");
 }
 
 TEST(Gemm, SizesAroundTheTiles) {
@@ -128,7 +128,7 @@ TEST(Gemm, BlockedSizes) {
            .a_transposed = ta,
            .b_transposed = tb,
            .bias = true,
-           .pre = true,
+           .slope = true,
            .epilogue = Epilogue::gelu,
            .a_extra = 3,
            .b_extra = 5,
@@ -148,7 +148,7 @@ TEST(Gemm, Epilogues) {
                  .c_dtype = dtype,
                  .accumulate = accumulate,
                  .bias = true,
-                 .pre = true,
+                 .slope = true,
                  .epilogue = e});
 }
 

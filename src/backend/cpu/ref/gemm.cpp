@@ -32,7 +32,7 @@ void gemm_rows(const GemmArgs& g) {
     const T* a = static_cast<const T*>(g.a) + a_at;
     const T* b = static_cast<const T*>(g.b) + b_at;
     C* c = static_cast<C*>(g.c) + c_at;
-    C* pre = g.pre == nullptr ? nullptr : static_cast<C*>(g.pre) + c_at;
+    C* slope = g.slope == nullptr ? nullptr : static_cast<C*>(g.slope) + c_at;
     const T* bias = static_cast<const T*>(g.bias);
     for (int64_t j = 0; j < g.n; ++j) {
       sum_t sum = 0;
@@ -41,7 +41,7 @@ void gemm_rows(const GemmArgs& g) {
                static_cast<sum_t>(to_value(b[p * g.b_row + j * g.b_col]));
       if (g.accumulate) sum += static_cast<sum_t>(to_value(c[j]));
       if (bias != nullptr) sum += static_cast<sum_t>(to_value(bias[j]));
-      if (pre != nullptr) pre[j] = from_value<C>(sum);
+      if (slope != nullptr) slope[j] = from_value<C>(cpu::activation_derivative(g.epilogue, sum));
       c[j] = from_value<C>(cpu::activation(g.epilogue, sum));
     }
   });
@@ -56,7 +56,7 @@ void gemm_reference(const GemmArgs& g) {
 template <class T, class B>
 void activation_grad_columns(const ActivationGradArgs& a) {
   const T* grad = static_cast<const T*>(a.grad);
-  const T* x = static_cast<const T*>(a.x);
+  const T* kept = static_cast<const T*>(a.kept);
   T* grad_pre = static_cast<T*>(a.grad_pre);
   B* bias_grad = static_cast<B*>(a.bias_grad);
   // By columns: each sum runs over the rows in order, whatever the number of threads.
@@ -65,9 +65,10 @@ void activation_grad_columns(const ActivationGradArgs& a) {
       sum_t sum = 0;
       for (int64_t i = 0; i < a.m; ++i) {
         sum_t g = static_cast<sum_t>(to_value(grad[i * a.n + j]));
-        if (a.epilogue != Epilogue::none)
-          g *=
-              cpu::activation_derivative(a.epilogue, static_cast<double>(to_value(x[i * a.n + j])));
+        if (a.epilogue != Epilogue::none) {
+          const sum_t k = static_cast<sum_t>(to_value(kept[i * a.n + j]));
+          g *= a.epilogue == Epilogue::relu ? (k > 0 ? 1 : 0) : k;
+        }
         if (grad_pre != nullptr) grad_pre[i * a.n + j] = from_value<T>(g);
         sum += g;
       }

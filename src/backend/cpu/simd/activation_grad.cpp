@@ -14,7 +14,9 @@ SING_INLINE vf load_as(const void* base, bool bf16, int64_t at, Mask lanes) {
               : load(static_cast<const float*>(base) + at, lanes);
 }
 
-template <Epilogue kEpilogue, bool kBf16>
+enum class Factor { one, sign, slope };
+
+template <Factor kFactor, bool kBf16>
 void rows(const ActivationGradArgs& a, int64_t begin, int64_t end, float* sums) {
   for (int64_t j = 0; j < a.n; j += kWidth) {
     const Mask lanes = first(a.n - j < kWidth ? a.n - j : kWidth);
@@ -22,12 +24,9 @@ void rows(const ActivationGradArgs& a, int64_t begin, int64_t end, float* sums) 
     for (int64_t i = begin; i < end; ++i) {
       const int64_t at = i * a.n + j;
       vf g = load_as(a.grad, kBf16, at, lanes);
-      if constexpr (kEpilogue != Epilogue::none) {
-        const vf x = load_as(a.x, kBf16, at, lanes);
-        if constexpr (kEpilogue == Epilogue::relu) g = (x > 0.0f) ? g : vf{};
-        if constexpr (kEpilogue == Epilogue::gelu) g = g * gelu_derivative(x);
-        if constexpr (kEpilogue == Epilogue::gelu_tanh) g = g * gelu_tanh_derivative(x);
-      }
+      if constexpr (kFactor == Factor::sign)
+        g = (load_as(a.kept, kBf16, at, lanes) > 0.0f) ? g : vf{};
+      if constexpr (kFactor == Factor::slope) g = g * load_as(a.kept, kBf16, at, lanes);
       if (a.grad_pre != nullptr) {
         if constexpr (kBf16)
           store_bf16(static_cast<uint16_t*>(a.grad_pre) + at, g, lanes);
@@ -42,16 +41,12 @@ void rows(const ActivationGradArgs& a, int64_t begin, int64_t end, float* sums) 
 
 template <bool kBf16>
 void rows_of(const ActivationGradArgs& a, int64_t begin, int64_t end, float* sums) {
-  switch (a.epilogue) {
-    case Epilogue::none:
-      return rows<Epilogue::none, kBf16>(a, begin, end, sums);
-    case Epilogue::relu:
-      return rows<Epilogue::relu, kBf16>(a, begin, end, sums);
-    case Epilogue::gelu:
-      return rows<Epilogue::gelu, kBf16>(a, begin, end, sums);
-    case Epilogue::gelu_tanh:
-      return rows<Epilogue::gelu_tanh, kBf16>(a, begin, end, sums);
-  }
+  if (a.epilogue == Epilogue::none)
+    rows<Factor::one, kBf16>(a, begin, end, sums);
+  else if (a.epilogue == Epilogue::relu)
+    rows<Factor::sign, kBf16>(a, begin, end, sums);
+  else
+    rows<Factor::slope, kBf16>(a, begin, end, sums);
 }
 
 bool activation_grad_own(const ActivationGradArgs& a) {

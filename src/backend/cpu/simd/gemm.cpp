@@ -13,8 +13,8 @@
 namespace sing::kernels::SING_SIMD {
 namespace {
 
-constexpr int64_t kSliceDepth = 512;    // of K: 512 x 256 floats of B are half of a 1 MB L2 cache
-constexpr int64_t kChunkColumns = 256;  // of C in one chunk
+constexpr int64_t kSliceDepth = 512;         // of K: with 256 columns of B half of a 1 MB L2 cache
+constexpr int64_t kChunkColumns = 256;       // of C in one chunk
 constexpr int64_t kChunkProducts = 1 << 19;  // multiply-adds in one chunk, about: 5-10 us
 constexpr int64_t kRowPadding = 16;  // floats between copied rows of A, against set conflicts
 
@@ -106,6 +106,29 @@ void pack_b(const GemmArgs& g, const Plan& plan, float* packed) {
   });
 }
 
+/// Whether tiles of A are read from copies: transposed, bf16, or with a stride that lands all rows
+/// of a tile in the same few cache sets.
+bool needs_copy(const GemmArgs& g) {
+  return g.dtype == DType::bf16 || g.a_col != 1 || g.a_row % 512 == 0;
+}
+
+/// `depth` columns of a few transposed rows, as buffer[p * kTileRows + i].
+template <class T>
+void copy_columns(const T* from, int64_t step, int64_t rows, int64_t depth, float* buffer) {
+  const Mask lanes = first(smaller(rows, kWidth));  // a vector holds any tile of rows
+  for (int64_t p = 0; p < depth; ++p)
+    store(buffer + p * kTileRows, load_any(from + p * step, lanes));
+}
+
+template <class T>
+void copy_row(const T* from, int64_t step, int64_t depth, float* to) {
+  if (step == 1)
+    for (int64_t p = 0; p < depth; p += kWidth)
+      store(to + p, load_any(from + p, first(smaller(kWidth, depth - p))));
+  else
+    for (int64_t p = 0; p < depth; ++p) to[p] = value_of(from[p * step]);
+}
+
 /// Where a tile of A is read: in place, or from a copy.
 struct Left {
   const float* a;
@@ -114,41 +137,23 @@ struct Left {
 };
 
 Left left_tile(const GemmArgs& g, int64_t at, int64_t rows, int64_t depth, float* buffer) {
-  const char* from = element(g.a, g.dtype, at);
+  if (!needs_copy(g)) return {static_cast<const float*>(g.a) + at, g.a_row, true};
   const bool bf16 = g.dtype == DType::bf16;
-  const bool conflict = g.a_row % 512 == 0 && rows > 4;
-  if (g.a_col == 1 && !bf16 && !conflict)
-    return {reinterpret_cast<const float*>(from), g.a_row, true};
+  const float* wide = static_cast<const float*>(g.a) + at;
+  const uint16_t* narrow = static_cast<const uint16_t*>(g.a) + at;
   if (g.a_row == 1 && g.a_col != 1) {
-    // Two vectors hold any tile of rows on AVX-512 and AVX2; the second is overwritten by the next.
-    const Mask low = first(smaller(rows, kWidth));
-    for (int64_t p = 0; p < depth; ++p) {
-      const vf x = bf16 ? load_bf16(reinterpret_cast<const uint16_t*>(from) + p * g.a_col, low)
-                        : load(reinterpret_cast<const float*>(from) + p * g.a_col, low);
-      store(buffer + p * kTileRows, x);
-    }
+    if (bf16)
+      copy_columns(narrow, g.a_col, rows, depth, buffer);
+    else
+      copy_columns(wide, g.a_col, rows, depth, buffer);
     return {buffer, kTileRows, false};
   }
   const int64_t stride = depth + kRowPadding;
   for (int64_t i = 0; i < rows; ++i) {
-    const char* row = element(static_cast<const void*>(from), g.dtype, i * g.a_row);
-    float* to = buffer + i * stride;
-    if (g.a_col == 1) {
-      for (int64_t p = 0; p < depth; p += kWidth) {
-        const Mask lanes = first(smaller(kWidth, depth - p));
-        store(to + p, bf16 ? load_bf16(reinterpret_cast<const uint16_t*>(row) + p, lanes)
-                           : load(reinterpret_cast<const float*>(row) + p, lanes));
-      }
-    } else {
-      for (int64_t p = 0; p < depth; ++p) {
-        uint32_t bits = 0;
-        if (bf16)
-          bits = static_cast<uint32_t>(reinterpret_cast<const uint16_t*>(row)[p * g.a_col]) << 16;
-        else
-          bits = reinterpret_cast<const uint32_t*>(row)[p * g.a_col];
-        __builtin_memcpy(to + p, &bits, sizeof bits);
-      }
-    }
+    if (bf16)
+      copy_row(narrow + i * g.a_row, g.a_col, depth, buffer + i * stride);
+    else
+      copy_row(wide + i * g.a_row, g.a_col, depth, buffer + i * stride);
   }
   return {buffer, stride, true};
 }
@@ -164,18 +169,23 @@ SING_INLINE void store_as(char* p, bool bf16, vf x, Mask lanes) {
     store(reinterpret_cast<float*>(p), x, lanes);
 }
 
-SING_INLINE vf activated(vf x, Epilogue epilogue) {
+struct Activated {
+  vf value, slope;
+};
+SING_INLINE Activated activated(vf x, Epilogue epilogue) {
   switch (epilogue) {
     case Epilogue::relu:
-      return (x < 0.0f) ? vf{} : x;
-    case Epilogue::gelu:
-      return gelu(x);
+      return {(x < 0.0f) ? vf{} : x, (x > 0.0f) ? set1(1.0f) : vf{}};
+    case Epilogue::gelu: {
+      const Normal n = normal(x);
+      return {x * n.cdf, gelu_slope(x, n)};
+    }
     case Epilogue::gelu_tanh:
-      return gelu_tanh(x);
+      return {gelu_tanh(x), gelu_tanh_derivative(x)};
     case Epilogue::none:
       break;
   }
-  return x;
+  return {x, set1(1.0f)};
 }
 
 /// The last look at a finished tile of sums: old value of C, bias, activation, conversion.
@@ -192,26 +202,45 @@ void finish(const GemmArgs& g, const float* sums, int64_t stride, int64_t c_at, 
       vf x = load(sums + i * stride + j, lanes);
       if (add_old) x = x + load_as(c, out_bf16, lanes);
       x = x + bias;
-      if (g.pre != nullptr) store_as(element(g.pre, g.c_dtype, at), out_bf16, x, lanes);
-      store_as(c, out_bf16, activated(x, g.epilogue), lanes);
+      const Activated y = activated(x, g.epilogue);
+      if (g.slope != nullptr) store_as(element(g.slope, g.c_dtype, at), out_bf16, y.slope, lanes);
+      store_as(c, out_bf16, y.value, lanes);
     }
   }
 }
 
+/// What one tile of C is added to, and how.
+struct Sums {
+  float* at;
+  int64_t stride;
+  bool add, add_old;
+};
+
+/// Sums of earlier slices wait in C itself, or in `wide` when C is narrower than f32. One slice
+/// with something to finish needs neither: a buffer does.
+Sums sums_of(const GemmArgs& g, const Plan& plan, float* wide, float* buffer, bool finishing,
+             int64_t slice, int64_t c_at, int64_t wide_at) {
+  const bool more = slice > 0;
+  if (finishing && plan.slices == 1) return {buffer, kTileColumns, false, g.accumulate};
+  if (wide != nullptr) return {wide + wide_at, g.n, more, g.accumulate};
+  return {static_cast<float*>(g.c) + c_at, g.c_row, g.accumulate || more, false};
+}
+
 void run_chunk(const GemmArgs& g, const Plan& plan, const float* packed, float* wide,
                int64_t chunk) {
-  const int64_t column_chunk = chunk % plan.column_chunks;
-  const int64_t row_chunk = chunk / plan.column_chunks % plan.row_chunks;
-  const int64_t batch = chunk / plan.column_chunks / plan.row_chunks;
+  // Rows run fastest: neighbouring chunks find the same part of B in the cache.
+  const int64_t row_chunk = chunk % plan.row_chunks;
+  const int64_t column_chunk = chunk / plan.row_chunks % plan.column_chunks;
+  const int64_t batch = chunk / plan.row_chunks / plan.column_chunks;
   const Offsets at = offsets_of(g, batch);
   const int64_t row_begin = row_chunk * plan.chunk_rows;
   const int64_t row_end = smaller(g.m, row_begin + plan.chunk_rows);
   const int64_t column_begin = column_chunk * plan.chunk_columns;
   const int64_t column_end = smaller(g.n, column_begin + plan.chunk_columns);
   const bool finishing =
-      g.bias != nullptr || g.epilogue != Epilogue::none || g.pre != nullptr || wide != nullptr;
-  alignas(64) float buffer[kTileRows * (kSliceDepth + kRowPadding) + kWidth];
-  alignas(64) float tile_sums[kTileRows * kTileColumns];
+      g.bias != nullptr || g.epilogue != Epilogue::none || g.slope != nullptr || wide != nullptr;
+  alignas(64) float copy[kTileRows * (kSliceDepth + kRowPadding) + kWidth];
+  alignas(64) float buffer[kTileRows * kTileColumns];
   TileArgs t{};
   t.ldb = kTileColumns;
   for (int64_t slice = 0; slice < plan.slices; ++slice) {
@@ -220,42 +249,21 @@ void run_chunk(const GemmArgs& g, const Plan& plan, const float* packed, float* 
     const bool last = slice + 1 == plan.slices;
     for (int64_t i = row_begin; i < row_end; i += kTileRows) {
       const int64_t rows = smaller(kTileRows, row_end - i);
-      const Left left = left_tile(g, at.a + i * g.a_row + p * g.a_col, rows, t.k, buffer);
+      const Left left = left_tile(g, at.a + i * g.a_row + p * g.a_col, rows, t.k, copy);
       t.a = left.a;
       t.lda = left.lda;
       for (int64_t j = column_begin; j < column_end; j += kTileColumns) {
         t.n = smaller(kTileColumns, column_end - j);
-        t.b = packed + (plan.b_batches > 1 ? batch * plan.packed_stride : 0) +
-              j / kTileColumns * kTileColumns * g.k + p * kTileColumns;
+        t.b = packed + (plan.b_batches > 1 ? batch * plan.packed_stride : 0) + j * g.k +
+              p * kTileColumns;
         const int64_t c_at = at.c + i * g.c_row + j;
-        // Sums of earlier slices wait in C itself, or in `wide` when C is narrower than f32 or
-        // still holds the values to add to. One slice needs neither.
-        float* sums;
-        int64_t stride;
-        if (!finishing) {
-          sums = static_cast<float*>(g.c) + c_at;
-          stride = g.c_row;
-          t.add = g.accumulate || slice > 0;
-        } else if (wide != nullptr && plan.slices > 1) {
-          sums = wide + (batch * g.m + i) * g.n + j;
-          stride = g.n;
-          t.add = slice > 0;
-        } else if (plan.slices > 1) {
-          sums = static_cast<float*>(g.c) + c_at;
-          stride = g.c_row;
-          t.add = g.accumulate || slice > 0;
-        } else {
-          sums = tile_sums;
-          stride = kTileColumns;
-          t.add = false;
-        }
-        t.c = sums;
-        t.ldc = stride;
+        const Sums sums =
+            sums_of(g, plan, wide, buffer, finishing, slice, c_at, (batch * g.m + i) * g.n + j);
+        t.c = sums.at;
+        t.ldc = sums.stride;
+        t.add = sums.add;
         tile_kernel(rows, t.n, left.in_rows, true)(t);
-        if (finishing && last) {
-          const bool add_old = g.accumulate && (sums == tile_sums || wide != nullptr);
-          finish(g, sums, stride, c_at, j, rows, t.n, add_old);
-        }
+        if (finishing && last) finish(g, sums.at, sums.stride, c_at, j, rows, t.n, sums.add_old);
       }
     }
   }

@@ -106,23 +106,6 @@ SING_INLINE void transpose(vf (&r)[kWidth]) {
   }
 }
 
-SING_INLINE vf load_any(const float* p, Mask mask) {
-  return load(p, mask);
-}
-SING_INLINE vf load_any(const uint16_t* p, Mask mask) {
-  return load_bf16(p, mask);
-}
-SING_INLINE float value(float x) {
-  return x;
-}
-SING_INLINE float value(uint16_t x) {
-  union {
-    uint32_t u;
-    float f;
-  } bits = {static_cast<uint32_t>(x) << 16};
-  return bits.f;
-}
-
 template <class T>
 void pack(float* packed, const T* b, int64_t row, int64_t column, int64_t k, int64_t n) {
   const int64_t left = n < kWidth ? n : kWidth, right = n - left;
@@ -136,7 +119,7 @@ void pack(float* packed, const T* b, int64_t row, int64_t column, int64_t k, int
   }
   if (row != 1) {
     for (int64_t p = 0; p < k; ++p, b += row, packed += kTileColumns)
-      for (int64_t j = 0; j < kTileColumns; ++j) packed[j] = j < n ? value(b[j * column]) : 0.0f;
+      for (int64_t j = 0; j < kTileColumns; ++j) packed[j] = j < n ? value_of(b[j * column]) : 0.0f;
     return;
   }
   for (int64_t p = 0; p < k; p += kWidth) {

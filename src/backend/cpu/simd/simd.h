@@ -262,6 +262,24 @@ SING_INLINE void store_bf16(uint16_t* p, vf x, Mask mask) {
 
 #endif
 
+/// By element type: f32, or the bits of bf16.
+SING_INLINE vf load_any(const float* p, Mask mask) {
+  return load(p, mask);
+}
+SING_INLINE vf load_any(const uint16_t* p, Mask mask) {
+  return load_bf16(p, mask);
+}
+SING_INLINE float value_of(float x) {
+  return x;
+}
+SING_INLINE float value_of(uint16_t x) {
+  union {
+    uint32_t u;
+    float f;
+  } bits = {static_cast<uint32_t>(x) << 16};
+  return bits.f;
+}
+
 SING_INLINE vf copy_sign(vf magnitude, vf sign) {
   return as_float((as_int(magnitude) & 0x7fffffff) | (as_int(sign) & INT32_MIN));
 }
@@ -376,9 +394,11 @@ SING_INLINE vf gelu(vf x) {
   return x * normal(x).cdf;
 }
 /// d gelu / dx = Phi(x) + x phi(x).
-SING_INLINE vf gelu_derivative(vf x) {
-  const Normal n = normal(x);
+SING_INLINE vf gelu_slope(vf x, const Normal& n) {
   return fma(x * n.bell, set1(0.398942280f), n.cdf);
+}
+SING_INLINE vf gelu_derivative(vf x) {
+  return gelu_slope(x, normal(x));
 }
 
 /// GELU with tanh: 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) = x sigmoid(2 u).
