@@ -158,11 +158,12 @@ KeyHint hint_for_key(std::string_view word, const StructSchema& schema, const Va
   std::vector<std::string> names = schema.keys();
   if (!also_known.empty()) names.emplace_back(also_known);
   std::string near = nearest_missing(lower, names, map);
-  if (!near.empty()) return did_you_mean(std::move(near));
-  for (const auto& [tried, use] : kForeignWords)
-    if (lower == tried && use.find('.') != std::string_view::npos)
-      return {{}, "use '" + std::string(use) + "'"};
-  return {};
+  // A word of another program, unless it is one letter away from a key here.
+  if (near.empty() || edit_distance(lower, near) > 1)
+    for (const auto& [tried, use] : kForeignWords)
+      if (lower == tried && use.find('.') != std::string_view::npos)
+        return {{}, "use '" + std::string(use) + "'"};
+  return near.empty() ? KeyHint{} : did_you_mean(std::move(near));
 }
 
 }  // namespace sing::config::detail

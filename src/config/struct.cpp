@@ -48,22 +48,24 @@ bool is_required(const Field& field, const void* object) {
 
 void Checker::fail(std::string_view key, std::string what, std::string hint,
                    const char* error_code) {
-  const Value::Entry* entry = value_.find_entry(key);
-  const Origin& at = entry ? entry->value.origin.line > 0 ? entry->value.origin : entry->origin
-                     : reader_.key_origin && value_.origin.line == 0 ? *reader_.key_origin
-                                                                     : value_.origin;
-  reader_.problems().error(error_code, detail::join(reader_.path(), key) + ": " + std::move(what),
-                           at, std::move(hint));
+  report(error_code, key, std::move(what), std::move(hint));
 }
 
 void Checker::warn(const char* warning_code, std::string_view key, std::string what,
                    std::string hint) {
-  const Value* value = value_.find(key);
-  reader_.problems().add({warning_code,
-                          detail::join(reader_.path(), key) + ": " + std::move(what),
-                          value ? value->origin : value_.origin,
-                          std::move(hint),
-                          {}});
+  report(warning_code, key, std::move(what), std::move(hint));
+}
+
+void Checker::report(const char* report_code, std::string_view key, std::string what,
+                     std::string hint) {
+  const std::string subject = key.empty() ? reader_.subject() : detail::join(reader_.path(), key);
+  const Value::Entry* entry = value_.find_entry(key);
+  Origin at = value_.origin;
+  if (entry)
+    at = entry->value.origin.line > 0 ? entry->value.origin : entry->origin;
+  else if (at.line == 0 && reader_.key_origin)
+    at = *reader_.key_origin;
+  reader_.problems().add({report_code, subject + ": " + what, at, std::move(hint), {}});
 }
 
 bool Checker::given(std::string_view key) const {

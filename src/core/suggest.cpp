@@ -4,10 +4,8 @@
 #include <vector>
 
 namespace sing {
-namespace {
 
-// Optimal string alignment distance: a swap of two neighbours is one edit.
-size_t edits(std::string_view a, std::string_view b) {
+size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
   for (size_t j = 0; j <= b.size(); ++j) last[j] = j;
   for (size_t i = 1; i <= a.size(); ++i) {
@@ -23,15 +21,13 @@ size_t edits(std::string_view a, std::string_view b) {
   return last[b.size()];
 }
 
-}  // namespace
-
 std::string nearest_name(std::string_view word, std::span<const std::string> candidates) {
   constexpr size_t kLongestWord = 128;  // longer words are not misspelt names
   if (word.size() > kLongestWord) return {};
   std::string best;
-  size_t best_edits = std::max<size_t>(2, word.size() / 3) + 1;
+  size_t best_edits = (word.size() <= 3 ? 1 : std::max<size_t>(2, word.size() / 3)) + 1;
   for (const std::string& candidate : candidates) {
-    const size_t distance = edits(word, candidate);
+    const size_t distance = edit_distance(word, candidate);
     if (distance < best_edits && distance < std::max(word.size(), candidate.size())) {
       best_edits = distance;
       best = candidate;

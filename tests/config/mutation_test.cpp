@@ -5,6 +5,7 @@
 #include "config/example_root.h"
 #include "config/example_text.h"
 #include "sing/config/bind.h"
+#include "support/config_bad_values.h"
 
 namespace sing::config {
 namespace {
@@ -29,6 +30,23 @@ TEST(Mutation, EachMisspeltKeyIsFoundAndCorrected) {
     EXPECT_EQ(error.hint, "did you mean '" + mutation.key + "'?") << shown;
   }
   EXPECT_GT(tried, 400u);
+}
+
+// Each key refuses another type and what lies just outside its limits, at the value's place.
+TEST(Mutation, EachKeyRefusesWrongValues) {
+  const auto all = testing::bad_values(schema_of<example::Root>());
+  EXPECT_GT(all.size(), 120u);
+  for (const testing::BadValue& bad : all) {
+    Problems problems;
+    const auto tree = read_yaml(bad.text, "a.yaml", problems);
+    ASSERT_TRUE(tree && problems.ok()) << bad.text;
+    bind<example::Root>(*tree, problems);
+    // Other keys are missing in such a config; what counts is the report at the value.
+    std::string found;
+    for (const Diagnostic& error : problems.errors())
+      if (error.origin.column == bad.column) found = error.code;
+    EXPECT_EQ(found, bad.code) << bad.path << "\n" << bad.text;
+  }
 }
 
 }  // namespace

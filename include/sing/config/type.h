@@ -69,7 +69,7 @@ struct Type {
 class SING_API Checker {
  public:
   Checker(const Value& value, Reader& reader) : value_(value), reader_(reader) {}
-  /// `key` is underlined when it was written, else the whole map.
+  /// `key` is underlined when it was written, else the map; "" stands for the map as a whole.
   void fail(std::string_view key, std::string what, std::string hint = {},
             const char* error_code = code::kConflict);
   /// `warning_code` starts with W.
@@ -79,6 +79,7 @@ class SING_API Checker {
   bool given(std::string_view key) const;
 
  private:
+  void report(const char* report_code, std::string_view key, std::string what, std::string hint);
   const Value& value_;
   Reader& reader_;
 };

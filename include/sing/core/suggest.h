@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -7,9 +8,13 @@
 
 namespace sing {
 
-/// The candidate nearest to `word` by edits (insert, delete, replace, swap of neighbours), or ""
-/// when none is near enough to be meant (more than a third of the letters differ, at least 2
-/// allowed). Ties: the earlier candidate.
+/// Inserted, deleted or replaced letters and swaps of neighbours that turn `a` into `b` (optimal
+/// string alignment; no letter is edited twice).
+SING_API size_t edit_distance(std::string_view a, std::string_view b);
+
+/// The candidate nearest to `word` by these edits, or "" when none is near enough to be meant: more
+/// than one edit for a word of up to three letters, more than two or a third of its letters for a
+/// longer one. Ties: the earlier candidate.
 SING_API std::string nearest_name(std::string_view word, std::span<const std::string> candidates);
 
 }  // namespace sing
