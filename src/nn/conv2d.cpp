@@ -21,7 +21,7 @@ Tensor Conv2d::forward(const Tensor& x) {
   return ops::conv2d(x, weight_.working, bias_ ? bias_->working : Tensor(), conv_);
 }
 
-int64_t Conv2d::macs(int64_t& height, int64_t& width) const {
+double Conv2d::macs(int64_t& height, int64_t& width) const {
   const auto size = [&](int64_t n, size_t axis) {
     return (n + 2 * conv_.padding[axis] - conv_.dilation[axis] * (kernel_ - 1) - 1) /
                conv_.stride[axis] +
@@ -29,7 +29,7 @@ int64_t Conv2d::macs(int64_t& height, int64_t& width) const {
   };
   height = size(height, 0);
   width = size(width, 1);
-  return Shape{height, width, weights_}.numel();
+  return static_cast<double>(height) * static_cast<double>(width) * static_cast<double>(weights_);
 }
 
 }  // namespace sing::nn

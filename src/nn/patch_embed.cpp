@@ -37,6 +37,10 @@ Tensor PatchEmbed::forward(const Tensor& images) {
   return ops::linear(x, ops::reshape(proj_.weight.working, {dim_, values}), proj_.bias.working);
 }
 
+double PatchEmbed::macs() const {
+  return static_cast<double>(Shape{dim_, channels_, patch_, patch_}.numel());
+}
+
 Tensor fold_patches(const Tensor& tokens, int64_t channels, int64_t height, int64_t width,
                     int64_t patch) {
   const int64_t n = tokens.size(0), rows = height / patch, cols = width / patch;

@@ -32,9 +32,9 @@ Tensor TransformerBlock::forward(const Tensor& x) {
       {x});
 }
 
-int64_t TransformerBlock::macs(int64_t tokens) const {
-  const int64_t projections = 4 * dim_ * dim_ + 2 * dim_ * hidden_;
-  return tokens * (projections + 2 * tokens * dim_);
+double TransformerBlock::macs(int64_t tokens) const {
+  const double t = static_cast<double>(tokens), dim = static_cast<double>(dim_);
+  return t * dim * (4 * dim + 2 * static_cast<double>(hidden_) + 2 * t);
 }
 
 }  // namespace sing::nn

@@ -195,6 +195,12 @@ TEST(Model, WhatDoesNotFitIsAConfigError) {
   EXPECT_EQ(code("{name: vit, dim: 10, heads: 3}", depth(128, 1)), "E0211");
   EXPECT_EQ(code("{name: vit, image_size: 20}", depth(20, 1)), "E0211");
   EXPECT_EQ(code("{name: vit, dropout: 1}", depth(128, 1)), "E0208");
+  EXPECT_EQ(code("{name: vit, mlp_ratio: 1e-3}", depth(128, 1)), "E0211");
+  // Larger than anything that could be meant, so that no product of sizes overflows.
+  EXPECT_EQ(code("{name: vit, dim: 1e15}", depth(128, 1)), "E0208");
+  EXPECT_EQ(code("{name: mlp, hidden: [10, 1e15]}", depth(128, 1)), "E0208");
+  EXPECT_EQ(code("{name: resnet18, width: 1e15}", classes(32, 10)), "E0208");
+  EXPECT_EQ(code("{name: resnet18, num_classes: 1e15}", classes(32, 10)), "E0208");
   EXPECT_EQ(code("{name: vit_x}", depth(128, 1)), "E0210");
   EXPECT_EQ(code("{name: vit, norm_affine: no}", depth(128, 1)), "E0209");
   VitOptions options;  // from C++ no schema has looked at them

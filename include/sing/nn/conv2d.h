@@ -19,7 +19,7 @@ class SING_API Conv2d : public Module {
   Conv2d(int64_t in, int64_t out, int64_t kernel, const Conv2dLayerOptions& options = {});
   Tensor forward(const Tensor& x);
   /// Multiply-adds for one image of this input size; sets the size to that of the output.
-  int64_t macs(int64_t& height, int64_t& width) const;
+  double macs(int64_t& height, int64_t& width) const;
 
  private:
   ops::Conv2dOptions conv_;

@@ -22,6 +22,8 @@ class SING_API Linear : public Module {
  public:
   Linear(int64_t in, int64_t out, const LinearOptions& options = {});
   Tensor forward(const Tensor& x, ops::Activation activation = ops::Activation::none);
+  /// Multiply-adds for one row.
+  double macs() const { return static_cast<double>(in_) * static_cast<double>(out_); }
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }
 

@@ -57,6 +57,9 @@ class SING_API Model : public Module {
   DataShape shape_;
 };
 
+/// A count of multiply-adds as an integer; what does not fit is as many as fit.
+SING_API int64_t whole_macs(double macs);
+
 using ModelKind = config::ComponentKind<std::unique_ptr<Model>(const DataShape&)>;
 /// config::Component<nn::model_kind> is the `model:` key. Making one throws ConfigError:
 ///   E0230 the image does not divide into patches   E0231 an option contradicts the data set

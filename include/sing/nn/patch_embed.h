@@ -13,6 +13,8 @@ class SING_API PatchEmbed : public Module {
              const Init& weight_init = Init::torch_default());
   /// Throws ShapeError unless H and W are multiples of the patch.
   Tensor forward(const Tensor& images);
+  /// Multiply-adds for one patch.
+  double macs() const;
 
  private:
   class Projection;

@@ -23,7 +23,7 @@ class SING_API TransformerBlock : public Module {
   /// for about a third more work and a tenth of the memory. Off at first.
   void set_recompute(bool on) { recompute_ = on; }
   /// Multiply-adds for one sequence of `tokens`.
-  int64_t macs(int64_t tokens) const;
+  double macs(int64_t tokens) const;
 
  private:
   Tensor run(const Tensor& x);

@@ -43,15 +43,15 @@ Tensor MlpModel::forward(const Tensor& input) {
 }
 
 int64_t MlpModel::forward_macs() const {
-  int64_t macs = head_->in() * head_->out();
-  for (const Linear* layer : layers_) macs += layer->in() * layer->out();
-  return macs;
+  double macs = head_->macs();
+  for (const Linear* layer : layers_) macs += layer->macs();
+  return whole_macs(macs);
 }
 
 void MlpModelOptions::describe(config::Fields<MlpModelOptions>& f) {
   using O = MlpModelOptions;
   describe_model(f);
-  f("hidden", &O::hidden, "widths of the hidden layers").positive();
+  f("hidden", &O::hidden, "widths of the hidden layers").range(1, 1 << 20);
   f("activation", &O::activation, "after each hidden layer");
   f("dropout", &O::dropout, "after each hidden layer").range(0, 1, config::Ends::low);
 }

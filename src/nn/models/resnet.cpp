@@ -63,8 +63,9 @@ class Resnet::BasicBlock : public Module {
   }
 
   // Sets the size to that of the output.
-  int64_t macs(int64_t& height, int64_t& width) const {
-    int64_t h = height, w = width, count = conv1_.macs(h, w);
+  double macs(int64_t& height, int64_t& width) const {
+    int64_t h = height, w = width;
+    double count = conv1_.macs(h, w);
     count += conv2_.macs(h, w);
     if (blur_) {
       height = h;
@@ -129,13 +130,13 @@ Tensor Resnet::forward(const Tensor& input) {
 
 int64_t Resnet::forward_macs() const {
   int64_t h = shape().height, w = shape().width;
-  int64_t macs = conv1_.macs(h, w);
+  double macs = conv1_.macs(h, w);
   if (stem_ == Stem::imagenet) {
     h = (h + 1) / 2;
     w = (w + 1) / 2;
   }
   for (const BasicBlock* block : blocks_) macs += block->macs(h, w);
-  return macs + fc_->in() * fc_->out();
+  return whole_macs(macs + fc_->macs());
 }
 
 void ResnetOptions::describe(config::Fields<ResnetOptions>& f) {
@@ -146,7 +147,7 @@ void ResnetOptions::describe(config::Fields<ResnetOptions>& f) {
       .default_note("true with stem: imagenet");
   f("norm_affine", &O::norm_affine,
     "weight and bias of the batch norms: trained, kept at 1 and 0, or left out");
-  f("width", &O::width, "channels of the first stage").positive();
+  f("width", &O::width, "channels of the first stage").range(1, 4096);
 }
 
 namespace {

@@ -84,9 +84,10 @@ Tensor Vit::forward(const Tensor& input) {
 }
 
 int64_t Vit::forward_macs() const {
-  int64_t macs = patches_ * dim_ * shape().channels * patch_ * patch_;
+  const auto patches = static_cast<double>(patches_);
+  double macs = patches * patch_embed_.macs();
   for (const TransformerBlock* block : blocks_) macs += block->macs(tokens_);
-  return macs + (cls_token_ ? 1 : patches_) * dim_ * head_->out();
+  return whole_macs(macs + (cls_token_ ? 1 : patches) * head_->macs());
 }
 
 bool Vit::set_recompute(bool on) {
@@ -97,11 +98,12 @@ bool Vit::set_recompute(bool on) {
 void VitOptions::describe(config::Fields<VitOptions>& f) {
   using O = VitOptions;
   describe_model(f);
-  f("patch", &O::patch, "height and width of a patch").positive().unit("pixels");
-  f("depth", &O::depth, "transformer blocks").positive();
-  f("dim", &O::dim, "width of a token").positive();
-  f("heads", &O::heads, "attention heads").positive();
-  f("mlp_ratio", &O::mlp_ratio, "width of the hidden layer of a block, in token widths").positive();
+  f("patch", &O::patch, "height and width of a patch").range(1, 1024).unit("pixels");
+  f("depth", &O::depth, "transformer blocks").range(1, 1000);
+  f("dim", &O::dim, "width of a token").range(1, 65536);
+  f("heads", &O::heads, "attention heads").range(1, 65536);
+  f("mlp_ratio", &O::mlp_ratio, "width of the hidden layer of a block, in token widths")
+      .range(0, 64, config::Ends::high);
   f("norm_affine", &O::norm_affine,
     "weight and bias of the layer norms: trained, kept at 1 and 0, or left out");
   f("patch_init", &O::patch_init, "first values of the patch embedding");
@@ -110,6 +112,8 @@ void VitOptions::describe(config::Fields<VitOptions>& f) {
   f("attention_dropout", &O::attention_dropout, "of the attention weights")
       .range(0, 1, config::Ends::low);
   f.check([](const O& o, config::Checker& c) {
+    if (o.mlp_ratio * static_cast<double>(o.dim) < 0.5)
+      c.fail("mlp_ratio", "the hidden layer would have no unit");
     if (o.dim % o.heads != 0)
       c.fail("heads", "heads must divide dim; got " + std::to_string(o.heads) + " and " +
                           std::to_string(o.dim));

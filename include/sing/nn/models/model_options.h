@@ -24,14 +24,16 @@ void describe_model(config::Fields<T>& f) {
   const char* note = "from the data set";
   f("head", &T::head, "what comes out of the model").default_note("what the data set is for");
   f("image_size", &T::image_size, "height and width of square images")
-      .positive()
+      .range(1, 16384)
       .unit("pixels")
       .default_note(note);
-  f("in_channels", &T::in_channels, "channels of the input").positive().default_note(note);
+  f("in_channels", &T::in_channels, "channels of the input").range(1, 4096).default_note(note);
   f("out_channels", &T::out_channels, "channels of the image that comes out")
-      .positive()
+      .range(1, 4096)
       .default_note(note);
-  f("num_classes", &T::num_classes, "classes of the classifier").positive().default_note(note);
+  f("num_classes", &T::num_classes, "classes of the classifier")
+      .range(1, 10'000'000)
+      .default_note(note);
   f("init_from", &T::init_from, "safetensors file, run or checkpoint to take first weights from");
 }
 
