@@ -17,6 +17,15 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/singConfigVersion.cmake
   COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/singConfig.cmake ${PROJECT_BINARY_DIR}/singConfigVersion.cmake
   DESTINATION ${SING_CMAKE_DIR})
+if(BUILD_SHARED_LIBS)
+  set(SING_PC_LIBS "-lsing_train -lsing")
+  set(SING_PC_REQUIRES "")
+else()  # whole, as in libraries.cmake
+  set(SING_PC_LIBS "-Wl,--whole-archive -lsing_train -lsing -Wl,--no-whole-archive -ldnnl")
+  set(SING_PC_REQUIRES "spdlog fmt yaml-cpp libpng")
+endif()
+# Relative to the file itself: an installed tree may be moved.
+file(RELATIVE_PATH SING_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(${PROJECT_SOURCE_DIR}/cmake/sing.pc.in ${PROJECT_BINARY_DIR}/sing.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/sing.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

@@ -9,8 +9,12 @@ add_library(sing ${core_sources} ${config_sources} ${SING_SIMD_OBJECTS})
 target_link_libraries(sing PRIVATE $<BUILD_INTERFACE:sing_build> spdlog::spdlog fmt::fmt
   $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> $<BUILD_INTERFACE:Eigen3::Eigen> DNNL::dnnl
   Threads::Threads ${CMAKE_DL_LIBS})
-target_compile_definitions(sing PRIVATE SING_VERSION="${PROJECT_VERSION}"
-  $<$<NOT:$<BOOL:${BUILD_SHARED_LIBS}>>:SING_STATIC_LIBRARY>)
+target_compile_definitions(sing PRIVATE SING_VERSION="${PROJECT_VERSION}")
+# On the one file that asks, so that shared and static builds share their compiler cache.
+if(NOT BUILD_SHARED_LIBS)
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/src/backend/plugin.cpp PROPERTIES
+    COMPILE_DEFINITIONS SING_STATIC_LIBRARY)
+endif()
 
 add_library(sing_train ${train_sources})
 target_link_libraries(sing_train PUBLIC sing_core PRIVATE $<BUILD_INTERFACE:sing_build> yaml-cpp
@@ -22,7 +26,7 @@ foreach(target sing sing_train)
   target_compile_features(${target} PUBLIC cxx_std_20)
   target_include_directories(${target} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
-  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON
+  set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON DEFINE_SYMBOL ""
     CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON INSTALL_RPATH "$ORIGIN"
     VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
 endforeach()

@@ -1,5 +1,7 @@
 # Every option starts with SING_; nothing here changes a global flag of an embedding project.
-option(BUILD_SHARED_LIBS "Build libsing as shared libraries" ON)
+if(PROJECT_IS_TOP_LEVEL)  # inside another project its own choice counts; CMake's default is static
+  option(BUILD_SHARED_LIBS "Build libsing as shared libraries" ON)
+endif()
 option(SING_BUILD_TOOLS "Build the programs (sing, sing-train, ...)" ${PROJECT_IS_TOP_LEVEL})
 option(SING_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(SING_BUILD_BENCHMARKS "Build the benchmarks" OFF)
