@@ -10,7 +10,7 @@ constexpr const char* kKinds[] = {"null",     "a boolean", "an integer", "an int
                                   "a number", "a string",  "an array",   "an object"};
 
 [[noreturn]] void wanted(const char* what, size_t index) {
-  throw DataError(std::string("JSON: wanted ") + what + ", got " + kKinds[index], {}, {}, "E0311");
+  throw DataError(std::string("JSON: wanted ") + what + ", got " + kKinds[index], {}, {}, "E0313");
 }
 
 }  // namespace
@@ -89,7 +89,7 @@ const JsonValue* JsonValue::find(std::string_view key) const {
 
 const JsonValue& JsonValue::at(std::string_view key) const {
   if (const JsonValue* value = find(key)) return *value;
-  throw DataError("JSON: the key '" + printable(key) + "' is missing", {}, {}, "E0311");
+  throw DataError("JSON: the key '" + printable(key) + "' is missing", {}, {}, "E0313");
 }
 
 JsonValue& JsonValue::set(std::string_view key, JsonValue value) {

@@ -32,7 +32,7 @@ void append_quoted(std::string& out, std::string_view text) {
   static constexpr char kHex[] = "0123456789abcdef";
   if (!is_utf8(text))
     throw DataError("text that is not UTF-8 cannot be written as JSON: '" + printable(text) + "'",
-                    {}, {}, "E0312");
+                    {}, {}, "E0314");
   out += '"';
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
