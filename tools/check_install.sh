@@ -31,7 +31,7 @@ for kind in shared static; do
   [ -f $build/CMakeCache.txt ] ||
     cmake -S . -B $build -DBUILD_SHARED_LIBS=$flag -DSING_BUILD_TESTS=OFF >"$work/log"
   targets="sing sing_train"
-  cmake --build $build --target help | grep -q 'sing_program' && targets="$targets sing_program"
+  cmake --build $build --target help 2>&1 | grep -q 'sing_program' && targets="$targets sing_program"
   # shellcheck disable=SC2086
   cmake --build $build --target $targets >"$work/log" 2>&1 || { tail -40 "$work/log"; exit 1; }
   cmake --install $build --prefix "$work/prefix-$kind" >"$work/log"
