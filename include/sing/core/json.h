@@ -88,7 +88,7 @@ class SING_API JsonValue {
   bool is_array() const { return content_.index() == 6; }
   bool is_object() const { return content_.index() == 7; }
 
-  // The value as a type; DataError E0311 "wanted an integer, got a string" when it is another one.
+  // The value as a type; DataError E0313 "wanted an integer, got a string" when it is another one.
   bool as_boolean() const;
   int64_t as_integer() const;
   uint64_t as_unsigned() const;
@@ -99,7 +99,7 @@ class SING_API JsonValue {
 
   /// The member `key` of an object, or null when there is none or this is no object.
   const JsonValue* find(std::string_view key) const;
-  /// The member `key`. DataError E0311 that names the key when it is missing.
+  /// The member `key`. DataError E0313 that names the key when it is missing.
   const JsonValue& at(std::string_view key) const;
   /// Adds or replaces a member (a null value becomes an object first).
   JsonValue& set(std::string_view key, JsonValue value);
@@ -124,7 +124,7 @@ struct JsonStyle {
   bool nonfinite_as_null = false;  ///< for readers that know no "nan" (metrics)
 };
 /// Members in the order they were set, doubles as the shortest text that reads back the same
-/// (always with a point or an exponent). Text that is not UTF-8 is a DataError E0312.
+/// (always with a point or an exponent). Text that is not UTF-8 is a DataError E0314.
 SING_API std::string to_json(const JsonValue& value, const JsonStyle& style = {});
 /// `text` in quotes, escaped.
 SING_API std::string json_quoted(std::string_view text);
