@@ -159,9 +159,8 @@ Work work_of(const AttentionProblem& p, int64_t b, int64_t h, const PhiloxKey& p
           static_cast<float>(p.scale)};
 }
 
-/// Scores of query i become exponentials (dropped where the mask of dropout says so), zero up to
-/// `padded`. Returns 1 / their sum before dropping (0 when nothing is visible) and the log-sum.
-float softmax_row(Work& w, float* s, int64_t i, int64_t padded, float* log_sum) {
+/// The largest visible score of query i; -infinity when nothing is visible. Scales and masks.
+SING_INLINE float scale_row(Work& w, float* s, int64_t i) {
   const int64_t visible = w.visible(i);
   const float* added = w.mask.row(i);
   vf most = set1(-__builtin_inff());
@@ -174,26 +173,51 @@ float softmax_row(Work& w, float* s, int64_t i, int64_t padded, float* log_sum) 
   float top = largest(most);
   if (top == -__builtin_inff())  // nothing visible, unless a NaN slipped through the maximum
     for (int64_t j = 0; j < visible; ++j) top = s[j] == s[j] ? top : s[j];
+  return top;
+}
+
+/// Scores less `top` become exponentials, zeros from `visible` up to `padded`. Returns their sum.
+SING_INLINE vf exponentials(float* s, int64_t visible, int64_t padded, float top) {
   vf total{};
-  const bool sees = top != -__builtin_inff();
-  for (int64_t j = 0; j < padded; j += kWidth) {
-    vf e{};
-    if (sees && j < visible) {
-      const Mask lanes = lanes_at(j, visible);
-      e = keep(lanes, exp(load(s + j, lanes) - top), vf{});
+  int64_t j = 0;
+  if (top != -__builtin_inff()) {
+    for (; j + kWidth <= visible; j += kWidth) {
+      const vf e = exp(load(s + j) - top);
       total = total + e;
+      store(s + j, e);
     }
-    store(s + j, e);
+    if (j < visible) {
+      const Mask lanes = lanes_at(j, visible);
+      const vf e = keep(lanes, exp(load(s + j, lanes) - top), vf{});
+      total = total + e;
+      store(s + j, e);
+      j += kWidth;
+    }
   }
-  const float sum_of_all = sum(total);
-  float logs[kWidth];
-  store(logs, log(set1(sum_of_all)));
-  *log_sum = sees ? top + logs[0] : -__builtin_inff();
-  if (w.p.drop_below != 0 && sees) {
-    w.draw(i);
-    for (int64_t j = 0; j < visible; j += kWidth) store(s + j, load(s + j) * w.kept(j));
+  for (; j < padded; j += kWidth) store(s + j, vf{});
+  return total;
+}
+
+/// Scores of queries i, i + 1, ... become exponentials (dropped where dropout says so), zero up to
+/// `padded`; inverse[r] is 1 / their sum before dropping (0 when nothing is visible). One pass per
+/// kind of work over all rows, so that no row waits for the sum or maximum of another.
+void softmax_rows(Work& w, float* s, int64_t stride, int64_t i, int64_t rows, int64_t padded,
+                  float* log_sum, float* inverse) {
+  float top[kWidth] = {}, total[kWidth] = {};
+  for (int64_t r = 0; r < rows; ++r) top[r] = scale_row(w, s + r * stride, i + r);
+  for (int64_t r = 0; r < rows; ++r)
+    total[r] = sum(exponentials(s + r * stride, w.visible(i + r), padded, top[r]));
+  const Mask lanes = first(rows);
+  const vf tops = load(top), totals = load(total);
+  const auto blind = tops == -__builtin_inff();
+  store(log_sum, blind ? tops : tops + log(totals), lanes);
+  store(inverse, blind ? vf{} : 1.0f / totals, lanes);
+  if (w.p.drop_below == 0) return;
+  for (int64_t r = 0; r < rows; ++r) {
+    w.draw(i + r);
+    for (int64_t j = 0; j < w.visible(i + r); j += kWidth)
+      store(s + r * stride + j, load(s + r * stride + j) * w.kept(j));
   }
-  return sees ? 1.0f / sum_of_all : 0.0f;
 }
 
 /// Hands out pieces of a workspace.
@@ -264,8 +288,7 @@ void forward_head(const AttentionForwardArgs& a, const ForwardSizes& size, const
     product_packed(q.data + i * q.stride, q.stride, panels, scores, size.score_stride, rows, keys,
                    p.dim);
     float inverse[kTileRows];
-    for (int64_t r = 0; r < rows; ++r)
-      inverse[r] = softmax_row(work, scores + r * size.score_stride, i + r, keys, log_sum + i + r);
+    softmax_rows(work, scores, size.score_stride, i, rows, keys, log_sum + i, inverse);
     const Output to{out.data + i * out.stride, out.stride};
     product_plain(scores, size.score_stride, true, v, to, rows, p.value_dim, keys, false);
     for (int64_t r = 0; r < rows; ++r)
@@ -304,29 +327,42 @@ struct BackwardSizes {
 
 /// The weights of query i from its scores, and the gradient of its scores from that of its weights:
 /// `s` becomes the weights (with dropout applied), `d` the gradient. Zero up to `padded`.
+template <bool kMasked, bool kDropping>
+SING_INLINE void backward_vector(const Work& w, float* s, float* d, const float* added, int64_t j,
+                                 Mask lanes, float log_sum, float delta) {
+  vf weight = exp(w.score(s, added, j, lanes) - log_sum);
+  vf grad_weight = kMasked ? load(d + j, lanes) : load(d + j);
+  vf used = weight;
+  if constexpr (kDropping) {
+    const vf kept = w.kept(j);
+    grad_weight = grad_weight * kept;
+    used = weight * kept;
+  }
+  vf gradient = weight * (grad_weight - delta) * w.scale;
+  if constexpr (kMasked) {
+    used = keep(lanes, used, vf{});
+    gradient = keep(lanes, gradient, vf{});
+  }
+  store(s + j, used);
+  store(d + j, gradient);
+}
+
+template <bool kDropping>
 void backward_row(Work& w, float* s, float* d, int64_t i, int64_t padded, float log_sum,
                   float delta) {
   const int64_t visible = log_sum == -__builtin_inff() ? 0 : w.visible(i);
   const float* added = w.mask.row(i);
-  const bool dropping = w.p.drop_below != 0;
-  if (dropping) w.draw(i);
-  for (int64_t j = 0; j < padded; j += kWidth) {
-    vf weight{}, gradient{};
-    if (j < visible) {
-      const Mask lanes = lanes_at(j, visible);
-      weight = keep(lanes, exp(w.score(s, added, j, lanes) - log_sum), vf{});
-      vf grad_weight = load(d + j, lanes);
-      vf used = weight;
-      if (dropping) {
-        const vf kept = w.kept(j);
-        grad_weight = grad_weight * kept;
-        used = weight * kept;
-      }
-      gradient = keep(lanes, weight * (grad_weight - delta) * w.scale, vf{});
-      weight = used;
-    }
-    store(s + j, weight);
-    store(d + j, gradient);
+  if constexpr (kDropping) w.draw(i);
+  int64_t j = 0;
+  for (; j + kWidth <= visible; j += kWidth)
+    backward_vector<false, kDropping>(w, s, d, added, j, first(kWidth), log_sum, delta);
+  if (j < visible) {
+    backward_vector<true, kDropping>(w, s, d, added, j, lanes_at(j, visible), log_sum, delta);
+    j += kWidth;
+  }
+  for (; j < padded; j += kWidth) {
+    store(s + j, vf{});
+    store(d + j, vf{});
   }
 }
 
@@ -382,8 +418,12 @@ void backward_head(const AttentionBackwardArgs& a, const BackwardSizes& size,
     for (int64_t r = 0; r < rows; ++r) {
       const float delta =
           dot(grad_block + r * grad.stride, out.data + (i + r) * out.stride, p.value_dim);
-      backward_row(work, scores + r * size.score_stride, grads + r * size.score_stride, i + r,
-                   p.keys, log_sum[i + r], delta);
+      float* row = scores + r * size.score_stride;
+      float* grad_row = grads + r * size.score_stride;
+      if (p.drop_below == 0)
+        backward_row<false>(work, row, grad_row, i + r, p.keys, log_sum[i + r], delta);
+      else
+        backward_row<true>(work, row, grad_row, i + r, p.keys, log_sum[i + r], delta);
     }
     product_plain(scores, size.score_stride, false, {grad_block, grad.stride}, grad_v, p.keys,
                   p.value_dim, rows, i > 0);

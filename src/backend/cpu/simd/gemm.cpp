@@ -237,8 +237,12 @@ void run_chunk(const GemmArgs& g, const Plan& plan, const float* packed, float* 
   const int64_t row_end = smaller(g.m, row_begin + plan.chunk_rows);
   const int64_t column_begin = column_chunk * plan.chunk_columns;
   const int64_t column_end = smaller(g.n, column_begin + plan.chunk_columns);
-  const bool finishing =
-      g.bias != nullptr || g.epilogue != Epilogue::none || g.slope != nullptr || wide != nullptr;
+  // A bias with nothing behind it is where the first slice starts its sums.
+  const bool plain = g.epilogue == Epilogue::none && g.slope == nullptr && wide == nullptr &&
+                     g.dtype == DType::f32;
+  const bool finishing = !plain && (g.bias != nullptr || g.epilogue != Epilogue::none ||
+                                    g.slope != nullptr || wide != nullptr);
+  const float* start = plain ? static_cast<const float*>(g.bias) : nullptr;
   alignas(64) float copy[kTileRows * (kSliceDepth + kRowPadding) + kWidth];
   alignas(64) float buffer[kTileRows * kTileColumns];
   TileArgs t{};
@@ -259,6 +263,7 @@ void run_chunk(const GemmArgs& g, const Plan& plan, const float* packed, float* 
         const int64_t c_at = at.c + i * g.c_row + j;
         const Sums sums =
             sums_of(g, plan, wide, buffer, finishing, slice, c_at, (batch * g.m + i) * g.n + j);
+        t.start = start != nullptr && slice == 0 ? start + j : nullptr;
         t.c = sums.at;
         t.ldc = sums.stride;
         t.add = sums.add;

@@ -6,11 +6,17 @@ namespace {
 template <int kRows, int kVectors, bool kARows, bool kPadded>
 void tile(const TileArgs& t) {
   vf sums[kRows][kVectors];
+  const Mask last = first(t.n - (kVectors - 1) * kWidth);
+  vf start[kVectors] = {};
+  if (t.start != nullptr) {
+#pragma GCC unroll 2
+    for (int v = 0; v + 1 < kVectors; ++v) start[v] = load(t.start + v * kWidth);
+    start[kVectors - 1] = load(t.start + (kVectors - 1) * kWidth, last);
+  }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) sums[i][v] = vf{};
-  const Mask last = first(t.n - (kVectors - 1) * kWidth);
+    for (int v = 0; v < kVectors; ++v) sums[i][v] = start[v];
   const int64_t lda = t.lda;
   // Rows of A are reached from every third one: base + {0, 1, 2} * lda fits the addressing modes.
   constexpr int kBases = (kRows + 2) / 3;

@@ -11,15 +11,16 @@ constexpr int kTileRows = 6;  // 12 accumulators of 16 registers
 #endif
 constexpr int kTileColumns = 2 * kWidth;  // one panel of B
 
-/// k products per element, one fused multiply-add after the other from p = 0 upwards; the sum is
-/// then stored, or added to what is there.
+/// k products per element, one fused multiply-add after the other from p = 0 upwards, on top of
+/// start[j]; the sum is then stored, or added to what is there.
 struct TileArgs {
   const float* a;  // rows: a[i * lda + p]; else columns: a[p * lda + i]
   int64_t lda;
   const float* b;  // b[p * ldb + j]
   int64_t ldb;
   int64_t k;
-  float* c;  // c[i * ldc + j]
+  const float* start;  // n values, or nullptr for zeros
+  float* c;            // c[i * ldc + j]
   int64_t ldc;
   int64_t n;  // columns, 1..kTileColumns
   bool add;
