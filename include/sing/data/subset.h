@@ -1,0 +1,13 @@
+#pragma once
+#include <memory>
+
+#include "sing/core/export.h"
+#include "sing/data/dataset.h"
+
+namespace sing::data {
+
+/// The first `count` samples of a data set (all when it has fewer). count >= 1.
+SING_API std::shared_ptr<const Dataset> first_samples(std::shared_ptr<const Dataset> dataset,
+                                                      int64_t count);
+
+}  // namespace sing::data

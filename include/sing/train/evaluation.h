@@ -1,0 +1,52 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "sing/core/export.h"
+#include "sing/data/dataset.h"
+#include "sing/metrics/metric.h"
+#include "sing/nn/model.h"
+#include "sing/train/config.h"
+
+namespace sing::train {
+
+/// A metric of one evaluation.
+struct EvalValue {
+  std::string metric;  ///< "depth_accuracy"
+  double value = 0;
+  metrics::Traits traits;
+};
+
+struct EvalResult {
+  std::vector<EvalValue> values;
+  int64_t samples = 0;
+  /// False when `interrupted` ended it early; then the values are of a part only.
+  bool complete = true;
+  /// The first samples: inputs, targets and the model's output, for a panel.
+  Batch first;
+  Tensor first_output;
+};
+
+struct EvalRequest {
+  std::shared_ptr<const data::Dataset> dataset;
+  int64_t batch_size = 32;
+  int workers = 2;
+  Precision precision = Precision::f32;
+  int64_t keep_samples = 0;           ///< how many of EvalResult::first
+  int64_t limit = 0;                  ///< samples; 0: all
+  std::function<bool()> interrupted;  ///< asked between batches
+};
+
+/// The metrics of a data set under the model, in evaluation mode without a tape; the model's mode is
+/// restored. The values do not depend on the batch size.
+SING_API EvalResult evaluate(nn::Model& model,
+                             const std::vector<std::unique_ptr<metrics::Metric>>& measures,
+                             const std::vector<std::string>& names, const EvalRequest& request);
+
+/// "depth_accuracy 81.2 %   mse 0.00184".
+SING_API std::string eval_text(const EvalResult& result);
+
+}  // namespace sing::train

@@ -1,0 +1,34 @@
+#include <cstdio>
+
+#include "apps/config_options.h"
+#include "apps/plan.h"
+#include "apps/verb.h"
+#include "sing/core/error.h"
+#include "sing/nn/summary.h"
+
+namespace sing::apps {
+namespace {
+
+int run(const Arguments& arguments) {
+  if (arguments.words.size() != 1)
+    throw ConfigError("summary wants one config file", {}, "sing summary FILE", "E0273");
+  config::LoadRequest request;
+  request.files = arguments.words;
+  request.overrides = arguments.overrides;
+  const train::LoadedConfig loaded = load_config(request);
+  train::Experiment experiment(loaded.config);
+  std::fputs(nn::summary_text(experiment.model(), !arguments.has("all")).c_str(), stdout);
+  return 0;
+}
+
+const bool registered = register_verb({
+    .name = "summary",
+    .usage = "FILE [key=value ...]",
+    .sentence = "Lists the parameters of a config's model with shapes and tags.",
+    .examples = {"sing summary configs/rde_vit_s.yaml"},
+    .options = {{.name = "all", .group = "Display", .help = "write repeated blocks out"}},
+    .run = run,
+});
+
+}  // namespace
+}  // namespace sing::apps

@@ -1,0 +1,89 @@
+#include "train/callbacks/evaluate.h"
+
+#include <cmath>
+
+#include "sing/train/progress.h"
+#include "sing/train/signals.h"
+#include "sing/train/trainer.h"
+
+namespace sing::train {
+
+std::optional<double> EvalBoard::latest_score() const {
+  for (const EvalValue& value : latest.values)
+    if (value.metric == best_metric) return value.value;
+  return std::nullopt;
+}
+
+std::string EvalBoard::best_text() const {
+  if (!best) return {};
+  return best_metric + " " + metric_text(*best, best_is_share) + " @ step " + grouped(best_step);
+}
+
+EvaluateCallback::EvaluateCallback(Experiment& experiment, std::shared_ptr<EvalBoard> board,
+                                   int64_t limit)
+    : experiment_(experiment),
+      board_(std::move(board)),
+      limit_(limit),
+      interval_(experiment.config().eval.every, experiment.steps_per_epoch()) {
+  const EvalOptions& options = experiment.config().eval;
+  board_->split = options.split;
+  if (!experiment.measures().empty()) {
+    board_->best_metric = experiment.measure_names().front();
+    metrics::Traits traits = experiment.measures().front()->traits();
+    if (const auto& keep = experiment.config().checkpoint.keep_best) {
+      const std::string prefix = "eval/" + options.split + "/";
+      for (size_t i = 0; i < experiment.measures().size(); ++i) {
+        if (prefix + experiment.measure_names()[i] != keep->metric) continue;
+        board_->best_metric = experiment.measure_names()[i];
+        traits = experiment.measures()[i]->traits();
+        traits.higher_is_better = keep->mode == Mode::max;
+      }
+    }
+    board_->higher_is_better = traits.higher_is_better;
+    board_->best_is_share = traits.share;
+  }
+}
+
+void EvaluateCallback::on_event(Event event, Trainer& trainer) {
+  if (experiment_.measures().empty()) return;
+  const Counters& counters = trainer.counters();
+  const bool missing = counters.last_eval != counters.step && counters.step > 0;
+  if (event == Event::step_end && interval_.due(counters.step)) run(trainer);
+  // A resume right behind a step whose evaluation never came to its end.
+  if (event == Event::run_begin && missing && counters.micro == 0 && interval_.due(counters.step))
+    run(trainer);
+  if (event == Event::run_end && missing && trainer.outcome() != Outcome::stopped) run(trainer);
+}
+
+void EvaluateCallback::run(Trainer& trainer) {
+  if (!dataset_) dataset_ = experiment_.source().open(data::split_from_name(board_->split));
+  trainer.notify(Event::eval_begin);
+  const EvalOptions& options = experiment_.config().eval;
+  EvalRequest request;
+  request.dataset = dataset_;
+  request.batch_size = options.batch_size.value_or(experiment_.batches().batch_size);
+  request.workers = experiment_.batches().workers;
+  request.precision = trainer.options().precision;
+  request.keep_samples = experiment_.config().log.samples;
+  request.limit = limit_;
+  request.interrupted = [] { return stop_signal() != 0; };
+  EvalResult result = evaluate(trainer.model(), experiment_.measures(),
+                               experiment_.measure_names(), request);
+  if (!result.complete) return;  // stopped in the middle: the resume does it again
+  board_->latest = std::move(result);
+  board_->latest_step = trainer.counters().step;
+  trainer.counters().last_eval = trainer.counters().step;
+  board_->latest_is_best = false;
+  if (const auto score = board_->latest_score(); score && !std::isnan(*score)) {
+    const bool better = !board_->best || (board_->higher_is_better ? *score > *board_->best
+                                                                   : *score < *board_->best);
+    if (better) {
+      board_->best = *score;
+      board_->best_step = board_->latest_step;
+      board_->latest_is_best = true;
+    }
+  }
+  trainer.notify(Event::eval_end);
+}
+
+}  // namespace sing::train

@@ -1,0 +1,84 @@
+#include "sing/train/evaluation.h"
+
+#include "sing/autograd/autocast.h"
+#include "sing/autograd/tape.h"
+#include "sing/data/loader.h"
+#include "sing/train/progress.h"
+
+namespace sing::train {
+namespace {
+
+/// Evaluation mode while it lives.
+class EvaluationMode {
+ public:
+  explicit EvaluationMode(nn::Model& model) : model_(model), before_(model.training()) {
+    model_.train(false);
+  }
+  ~EvaluationMode() { model_.train(before_); }
+  EvaluationMode(const EvaluationMode&) = delete;
+  EvaluationMode& operator=(const EvaluationMode&) = delete;
+
+ private:
+  nn::Model& model_;
+  bool before_;
+};
+
+void keep_first(EvalResult& result, const Batch& batch, const Tensor& output, int64_t wanted) {
+  if (wanted <= 0 || result.first_output.defined()) return;
+  const int64_t count = std::min(wanted, batch.size());
+  const Batch part = batch.narrow(0, count);
+  for (const NamedTensor& entry : part.entries())  // the loader overwrites its batches
+    result.first.set(entry.name, entry.tensor.clone());
+  result.first_output = output.narrow(0, 0, count).clone();
+}
+
+}  // namespace
+
+EvalResult evaluate(nn::Model& model,
+                    const std::vector<std::unique_ptr<metrics::Metric>>& measures,
+                    const std::vector<std::string>& names, const EvalRequest& request) {
+  const EvaluationMode mode(model);
+  const autograd::NoGradGuard no_grad;
+  const autocast::Guard mixed(request.precision == Precision::bf16
+                                  ? std::optional<DType>(DType::bf16)
+                                  : std::nullopt);
+  data::LoaderOptions options;
+  options.batch_size = std::min(request.batch_size, request.dataset->size());
+  options.workers = request.workers;
+  options.shuffle = false;
+  options.epochs = 1;
+  options.interrupted = request.interrupted;
+  data::Loader loader(request.dataset, options);
+  for (const auto& metric : measures) metric->reset();
+
+  EvalResult result;
+  Batch batch;
+  while (loader.next(batch)) {
+    if (request.limit > 0) {
+      if (result.samples >= request.limit) break;
+      batch = batch.narrow(0, std::min(batch.size(), request.limit - result.samples));
+    }
+    const Tensor output = model.forward_batch(batch);
+    for (const auto& metric : measures) metric->add(batch, output);
+    keep_first(result, batch, output, request.keep_samples);
+    result.samples += batch.size();
+    if (request.interrupted && request.interrupted()) break;
+  }
+  const int64_t wanted = request.limit > 0 ? std::min(request.limit, request.dataset->size())
+                                           : request.dataset->size();
+  result.complete = result.samples >= wanted;
+  for (size_t i = 0; i < measures.size(); ++i)
+    result.values.push_back({names[i], measures[i]->value(), measures[i]->traits()});
+  return result;
+}
+
+std::string eval_text(const EvalResult& result) {
+  std::string text;
+  for (const EvalValue& value : result.values) {
+    if (!text.empty()) text += "   ";
+    text += value.metric + " " + metric_text(value.value, value.traits.share);
+  }
+  return text;
+}
+
+}  // namespace sing::train
