@@ -10,8 +10,8 @@ namespace sing::apps {
 namespace {
 
 const Option* find(const std::vector<Option>& options, std::string_view name) {
-  const auto it = std::find_if(options.begin(), options.end(),
-                               [&](const Option& o) { return o.name == name; });
+  const auto it =
+      std::find_if(options.begin(), options.end(), [&](const Option& o) { return o.name == name; });
   return it == options.end() ? nullptr : &*it;
 }
 
@@ -107,8 +107,7 @@ Arguments parse(const std::vector<Option>& options, const std::vector<std::strin
     }
     if (option == nullptr) unknown_flag(options, word.substr(0, equals), program);
     if (option->argument.empty()) {
-      if (attached)
-        throw ConfigError("--" + option->name + " takes no value", {}, {}, "E0271");
+      if (attached) throw ConfigError("--" + option->name + " takes no value", {}, {}, "E0271");
       set(*option, "");
     } else if (attached) {
       set(*option, *attached);
@@ -117,9 +116,9 @@ Arguments parse(const std::vector<Option>& options, const std::vector<std::strin
     } else if (i + 1 < words.size()) {
       set(*option, words[++i]);
     } else {
-      throw ConfigError("--" + option->name + " wants a value: --" + option->name + " " +
-                            option->argument,
-                        {}, {}, "E0271");
+      throw ConfigError(
+          "--" + option->name + " wants a value: --" + option->name + " " + option->argument, {},
+          {}, "E0271");
     }
   }
   return result;

@@ -9,12 +9,12 @@ namespace sing::apps {
 
 /// One flag. The table of a verb generates parsing and help; nothing about a flag is said twice.
 struct Option {
-  std::string name;           ///< long form without dashes
-  char letter = 0;            ///< short form, 0 for none
-  std::string argument;       ///< "FILE"; empty for a switch
-  std::string group;          ///< heading in the help: Config, Run, Display, Help
-  std::string help;           ///< one line
-  std::string default_text;   ///< shown in brackets; empty for none
+  std::string name;          ///< long form without dashes
+  char letter = 0;           ///< short form, 0 for none
+  std::string argument;      ///< "FILE"; empty for a switch
+  std::string group;         ///< heading in the help: Config, Run, Display, Help
+  std::string help;          ///< one line
+  std::string default_text;  ///< shown in brackets; empty for none
   bool repeatable = false;
   bool optional_argument = false;  ///< `--print-config[=full]`
   bool advanced = false;           ///< only in --help-all

@@ -12,12 +12,22 @@ std::vector<Option> with(std::vector<Option> options, std::vector<Option> more) 
 
 std::vector<Option> config_options() {
   return {
-      {.name = "config", .letter = 'c', .argument = "FILE", .group = "Config",
-       .help = "config file; repeatable, later wins; - is stdin", .repeatable = true},
-      {.name = "device", .argument = "DEVICE", .group = "Config",
-       .help = "cpu, cuda or cuda:N; train.device", .default_text = "auto"},
-      {.name = "threads", .argument = "N", .group = "Config",
-       .help = "processor threads; train.threads", .default_text = "auto"},
+      {.name = "config",
+       .letter = 'c',
+       .argument = "FILE",
+       .group = "Config",
+       .help = "config file; repeatable, later wins; - is stdin",
+       .repeatable = true},
+      {.name = "device",
+       .argument = "DEVICE",
+       .group = "Config",
+       .help = "cpu, cuda or cuda:N; train.device",
+       .default_text = "auto"},
+      {.name = "threads",
+       .argument = "N",
+       .group = "Config",
+       .help = "processor threads; train.threads",
+       .default_text = "auto"},
       {.name = "seed", .argument = "N", .group = "Config", .help = "seed of everything random"},
   };
 }
@@ -32,7 +42,8 @@ config::LoadRequest load_request(const Arguments& arguments, const std::string& 
   request.overrides = arguments.overrides;
   for (const auto& [flag, key] : {std::pair{"device", "train.device"},
                                   std::pair{"threads", "train.threads"}, std::pair{"seed", "seed"}})
-    if (arguments.has(flag)) request.overrides.push_back(std::string(key) + "=" + arguments.get(flag));
+    if (arguments.has(flag))
+      request.overrides.push_back(std::string(key) + "=" + arguments.get(flag));
   return request;
 }
 
@@ -52,29 +63,37 @@ train::LoadedConfig load_config(const config::LoadRequest& request) {
 train::ConsoleOptions console_options(const Arguments& arguments) {
   train::ConsoleOptions options;
   const std::string format = arguments.get("log-format", "auto");
-  if (format == "bar") options.format = train::LogFormat::bar;
-  else if (format == "line") options.format = train::LogFormat::line;
-  else if (format == "json") options.format = train::LogFormat::json;
+  if (format == "bar")
+    options.format = train::LogFormat::bar;
+  else if (format == "line")
+    options.format = train::LogFormat::line;
+  else if (format == "json")
+    options.format = train::LogFormat::json;
   else if (format != "auto")
     throw ConfigError("--log-format must be auto, bar, line or json, not '" + format + "'", {}, {},
                       "E0272");
   const std::string color = arguments.get("color", "auto");
-  if (color == "always") options.color = train::Color::always;
-  else if (color == "never") options.color = train::Color::never;
+  if (color == "always")
+    options.color = train::Color::always;
+  else if (color == "never")
+    options.color = train::Color::never;
   else if (color != "auto")
-    throw ConfigError("--color must be auto, always or never, not '" + color + "'", {}, {}, "E0272");
+    throw ConfigError("--color must be auto, always or never, not '" + color + "'", {}, {},
+                      "E0272");
   options.quiet = arguments.has("quiet");
   if (arguments.has("log-every")) {
     std::string text = arguments.get("log-every");
     const bool minutes = text.ends_with("min");
-    if (minutes) text.resize(text.size() - 3);
-    else if (text.ends_with("s")) text.pop_back();
+    if (minutes)
+      text.resize(text.size() - 3);
+    else if (text.ends_with("s"))
+      text.pop_back();
     char* end = nullptr;
     options.every = std::strtod(text.c_str(), &end) * (minutes ? 60 : 1);
     if (text.empty() || *end != 0 || !(options.every >= 0) || options.every > 1e6)
-      throw ConfigError("--log-every wants a time such as 30s or 2min, got '" +
-                            arguments.get("log-every") + "'",
-                        {}, {}, "E0272");
+      throw ConfigError(
+          "--log-every wants a time such as 30s or 2min, got '" + arguments.get("log-every") + "'",
+          {}, {}, "E0272");
   }
   return options;
 }

@@ -59,8 +59,8 @@ void print_memory(train::Experiment& experiment) {
   const double activations = planned_activations(experiment);
   const double total = static_cast<double>(weights + state) + activations;
   std::printf("memory   %.2f GiB: weights %.2f, gradients and optimizer %.2f, activations %.2f\n",
-              total / kGib, static_cast<double>(weights) / kGib,
-              static_cast<double>(state) / kGib, activations / kGib);
+              total / kGib, static_cast<double>(weights) / kGib, static_cast<double>(state) / kGib,
+              activations / kGib);
 }
 
 }  // namespace
@@ -76,35 +76,34 @@ void print_plan(const train::LoadedConfig& loaded, bool whole) {
     for (const std::string& name : experiment.measure_names())
       found |= config.checkpoint.keep_best->metric == "eval/" + config.eval.split + "/" + name;
     if (!found)
-      throw ConfigError("checkpoint.keep_best.metric: '" + config.checkpoint.keep_best->metric +
-                            "' is not measured",
-                        {}, "metrics are named eval/" + config.eval.split + "/<one of eval.metrics>",
-                        "E0244");
+      throw ConfigError(
+          "checkpoint.keep_best.metric: '" + config.checkpoint.keep_best->metric +
+              "' is not measured",
+          {}, "metrics are named eval/" + config.eval.split + "/<one of eval.metrics>", "E0244");
   }
   config.optimizer.schedule.make(experiment.run_length());  // throws when longer than the run
 
   const nn::ModelSize size = nn::model_size(experiment.model());
   std::printf("config   %s, version %lld\n", config.name.c_str(),
               static_cast<long long>(config.version));
-  std::printf("model    %s: %s parameters in %lld tensors, %s trained\n", config.model.name().c_str(),
-              nn::with_commas(size.parameters).c_str(), static_cast<long long>(size.tensors),
-              nn::with_commas(size.trainable).c_str());
-  std::printf("data     %s: %s train, %s %s\n", experiment.source().summary().c_str(),
-              train::grouped(experiment.source().size(data::Split::train)).c_str(),
-              train::grouped(
-                  experiment.source().size(data::split_from_name(config.eval.split)))
-                  .c_str(),
-              config.eval.split.c_str());
+  std::printf("model    %s: %s parameters in %lld tensors, %s trained\n",
+              config.model.name().c_str(), nn::with_commas(size.parameters).c_str(),
+              static_cast<long long>(size.tensors), nn::with_commas(size.trainable).c_str());
+  std::printf(
+      "data     %s: %s train, %s %s\n", experiment.source().summary().c_str(),
+      train::grouped(experiment.source().size(data::Split::train)).c_str(),
+      train::grouped(experiment.source().size(data::split_from_name(config.eval.split))).c_str(),
+      config.eval.split.c_str());
   std::printf("run      %s steps of %lld x %lld samples, %.4g epochs\n",
               train::grouped(experiment.total_steps()).c_str(),
               static_cast<long long>(config.train.accumulate),
               static_cast<long long>(experiment.batches().batch_size), experiment.total_epochs());
   const double macs = static_cast<double>(experiment.model().forward_macs());
-  std::printf("compute  %.3g GFLOP a trained sample, %.3g PFLOP in all\n", 6 * macs / 1e9,
-              6 * macs *
-                  static_cast<double>(experiment.total_steps() *
-                                      experiment.run_length().samples_per_step) /
-                  1e15);
+  std::printf(
+      "compute  %.3g GFLOP a trained sample, %.3g PFLOP in all\n", 6 * macs / 1e9,
+      6 * macs *
+          static_cast<double>(experiment.total_steps() * experiment.run_length().samples_per_step) /
+          1e15);
   if (whole) {
     print_memory(experiment);
     std::printf("\n%s", nn::summary_text(experiment.model()).c_str());

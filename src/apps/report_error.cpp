@@ -30,8 +30,9 @@ int report_error(std::exception_ptr error, const std::string& program) {
     print(program, OutOfMemoryError("out of memory", {}, {}, "E0601"));
     return static_cast<int>(ExitCode::memory);
   } catch (const std::exception& failure) {
-    print(program, InternalError(failure.what(), {},
-                                 "this is a fault of SING; please report it with the command line"));
+    print(program,
+          InternalError(failure.what(), {},
+                        "this is a fault of SING; please report it with the command line"));
     return static_cast<int>(ExitCode::internal);
   }
 }

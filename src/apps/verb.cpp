@@ -35,8 +35,11 @@ std::vector<const Verb*> verbs() {
 
 const std::vector<Option>& common_options() {
   static const std::vector<Option> options = {
-      {.name = "color", .argument = "auto|always|never", .group = "Display",
-       .help = "colours on a terminal; NO_COLOR is obeyed", .default_text = "auto"},
+      {.name = "color",
+       .argument = "auto|always|never",
+       .group = "Display",
+       .help = "colours on a terminal; NO_COLOR is obeyed",
+       .default_text = "auto"},
       {.name = "quiet", .letter = 'q', .group = "Display", .help = "only warnings and results"},
       {.name = "verbose", .letter = 'v', .group = "Display", .help = "more detail in messages"},
       {.name = "help", .letter = 'h', .group = "Help", .help = "this screen"},

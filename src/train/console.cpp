@@ -60,7 +60,9 @@ Console::Console(ConsoleOptions options)
       format_(resolve(options_.format)),
       color_(use_color(options_.color, STDERR_FILENO)) {}
 
-Console::~Console() { finish(); }
+Console::~Console() {
+  finish();
+}
 
 void Console::print(const std::string& text) {
   erase_bar();
@@ -130,7 +132,8 @@ void Console::event(const std::string& name, const Fields& fields, const std::st
 void Console::warning(const std::string& code, const std::string& text, const std::string& hint) {
   Fields fields{{"code", code}, {"what", text}};
   if (!hint.empty()) fields.emplace_back("hint", hint);
-  const std::string label = color_ ? "\x1b[33mwarning[" + code + "]\x1b[0m" : "warning[" + code + "]";
+  const std::string label =
+      color_ ? "\x1b[33mwarning[" + code + "]\x1b[0m" : "warning[" + code + "]";
   event("warn", fields, label + ": " + text + (hint.empty() ? "" : "; " + hint));
 }
 

@@ -34,19 +34,19 @@ void keep_first(EvalResult& result, const Batch& batch, const Tensor& output, in
 
 }  // namespace
 
-EvalResult evaluate(nn::Model& model,
-                    const std::vector<std::unique_ptr<metrics::Metric>>& measures,
+EvalResult evaluate(nn::Model& model, const std::vector<std::unique_ptr<metrics::Metric>>& measures,
                     const std::vector<std::string>& names, const EvalRequest& request) {
   const EvaluationMode mode(model);
   const autograd::NoGradGuard no_grad;
-  const autocast::Guard mixed(request.precision == Precision::bf16
-                                  ? std::optional<DType>(DType::bf16)
-                                  : std::nullopt);
+  const autocast::Guard mixed(
+      request.precision == Precision::bf16 ? std::optional<DType>(DType::bf16) : std::nullopt);
   data::LoaderOptions options;
   options.batch_size = std::min(request.batch_size, request.dataset->size());
   options.workers = request.workers;
   options.shuffle = false;
   options.epochs = 1;
+  options.on_bad_sample = request.on_bad_sample;
+  options.max_bad = request.max_bad;
   options.interrupted = request.interrupted;
   data::Loader loader(request.dataset, options);
   for (const auto& metric : measures) metric->reset();

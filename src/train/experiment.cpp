@@ -62,9 +62,9 @@ void Experiment::check_groups() const {
     bool found = false;
     for (const nn::Parameter& parameter : parameters) found |= rule.match.matches(parameter);
     if (!found)
-      throw ConfigError("optimizer.groups: " + rule.match.to_string() +
-                            " matches no parameter of the model",
-                        {}, "'sing summary' lists the parameters with their tags", "E0241");
+      throw ConfigError(
+          "optimizer.groups: " + rule.match.to_string() + " matches no parameter of the model", {},
+          "'sing summary' lists the parameters with their tags", "E0241");
   }
 }
 
@@ -79,11 +79,14 @@ int64_t Experiment::total_steps() const {
   const config::Duration& d = config_.train.duration;
   using Unit = config::Duration::Unit;
   switch (d.unit) {
-    case Unit::epochs: return std::llround(d.value * static_cast<double>(steps_per_epoch()));
-    case Unit::steps: return std::llround(d.value);
+    case Unit::epochs:
+      return std::llround(d.value * static_cast<double>(steps_per_epoch()));
+    case Unit::steps:
+      return std::llround(d.value);
     case Unit::samples:
       return std::llround(std::ceil(d.value / static_cast<double>(run_length().samples_per_step)));
-    default: return 0;
+    default:
+      return 0;
   }
 }
 
@@ -101,7 +104,8 @@ optim::RunLength Experiment::run_length() const {
   optim::RunLength run;
   run.steps_per_epoch = steps_per_epoch();
   run.samples_per_step = batches().batch_size * config_.train.accumulate;
-  if (config_.train.duration.unit != config::Duration::Unit::samples) run.total_steps = total_steps();
+  if (config_.train.duration.unit != config::Duration::Unit::samples)
+    run.total_steps = total_steps();
   else
     run.total_steps = std::llround(
         std::ceil(config_.train.duration.value / static_cast<double>(run.samples_per_step)));
@@ -123,14 +127,13 @@ void Experiment::initialize_model() {
   if (report.loaded.empty())
     throw ConfigError("model.init_from: no tensor of " + file + " fits the model", {},
                       report.text(), "E0245");
-  init_report_ = "weights from " + file + ": " + std::to_string(report.loaded.size()) +
-                 " tensors" + (report.complete() ? "" : "\n" + report.text());
+  init_report_ = "weights from " + file + ": " + std::to_string(report.loaded.size()) + " tensors" +
+                 (report.complete() ? "" : "\n" + report.text());
 }
 
 std::unique_ptr<optim::Optimizer> Experiment::make_optimizer() {
   const std::vector<nn::Parameter*> parameters = model_->parameters();
-  auto optimizer =
-      std::make_unique<optim::Optimizer>(config_.optimizer, parameters, run_length());
+  auto optimizer = std::make_unique<optim::Optimizer>(config_.optimizer, parameters, run_length());
   if (precision() == Precision::bf16) model_->set_precision(DType::bf16);
   return optimizer;
 }

@@ -54,18 +54,19 @@ void Trainer::handle_nonfinite(const std::string& what) {
   const std::string bad = first_bad_value();
   const std::string kept = keep_batch ? keep_batch("nan") : "";
   const int64_t step = window_start_.step;
-  std::string text = what + " at step " + std::to_string(step + 1) + "; weights are those of step " +
-                     std::to_string(step);
+  std::string text = what + " at step " + std::to_string(step + 1) +
+                     "; weights are those of step " + std::to_string(step);
   if (!kept.empty()) text += ", batch kept in " + kept;
   if (options_.on_nonfinite == NonfinitePolicy::skip && skip_window("W0501", text)) return;
   if (options_.on_nonfinite == NonfinitePolicy::rollback && roll_back("W0502", text)) return;
   const bool exhausted = options_.on_nonfinite != NonfinitePolicy::stop;
   reset_window();
   throw DivergedError(text, bad,
-                      exhausted ? "train.on_nonfinite is exhausted: lower optimizer.host.lr, or add "
-                                  "sing to optimizer.transforms"
-                                : "lower optimizer.host.lr, add sing to optimizer.transforms, or set "
-                                  "train.on_nonfinite: skip",
+                      exhausted
+                          ? "train.on_nonfinite is exhausted: lower optimizer.host.lr, or add "
+                            "sing to optimizer.transforms"
+                          : "lower optimizer.host.lr, add sing to optimizer.transforms, or set "
+                            "train.on_nonfinite: skip",
                       exhausted ? "E0502" : "E0501");
 }
 
@@ -79,7 +80,8 @@ bool Trainer::handle_spike() {
                      " times the median";
   if (!kept.empty()) text += ", batch kept in " + kept;
   switch (options_.spike.policy) {
-    case SpikePolicy::warn: break;
+    case SpikePolicy::warn:
+      break;
     case SpikePolicy::skip:
       if (skip_window("W0513", text)) return true;
       break;  // enough left out: from here on spikes are only marked
@@ -126,8 +128,9 @@ bool Trainer::roll_back(const char* code, const std::string& text) {
   counters_.skipped = skipped;
   skipped_windows_ = std::move(windows);
   if (warn)
-    warn(code, text + "; back to step " + std::to_string(counters_.step) + ", this window will be passed over (" +
-                   std::to_string(rollbacks) + " of " + std::to_string(kMaxRollbacks) + ")");
+    warn(code, text + "; back to step " + std::to_string(counters_.step) +
+                   ", this window will be passed over (" + std::to_string(rollbacks) + " of " +
+                   std::to_string(kMaxRollbacks) + ")");
   return true;
 }
 

@@ -35,7 +35,9 @@ MetricsLog::MetricsLog(const std::string& path)
   if (ends_in_torn_line(file_)) append("\n");
 }
 
-MetricsLog::~MetricsLog() { close(file_); }
+MetricsLog::~MetricsLog() {
+  close(file_);
+}
 
 void MetricsLog::append(const std::string& line) {
   // One write call per line: a kill cannot interleave, and nothing waits in a buffer.
@@ -92,8 +94,7 @@ std::vector<MetricsRecord> read_metrics(const std::string& path) {
       if (!member.is_number()) continue;
       if (name == "epoch") record.position.epoch = member.as_double();
       if (name == "samples") record.position.samples = member.as_integer();
-      if (name.find('/') != std::string::npos)
-        record.values.emplace_back(name, member.as_double());
+      if (name.find('/') != std::string::npos) record.values.emplace_back(name, member.as_double());
     }
     records.push_back(std::move(record));
   }

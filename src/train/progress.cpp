@@ -43,8 +43,8 @@ std::string utc_time(double seconds_since_1970) {
   const std::time_t time = static_cast<std::time_t>(seconds_since_1970);
   std::tm parts{};
   gmtime_r(&time, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900,
-                     parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1,
+                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
 }
 
 std::string metric_text(double value, bool share) {
@@ -82,21 +82,20 @@ std::vector<std::string> bar_lines(const Progress& p, int columns) {
   std::string tail = fmt::format("step {}", grouped(p.step));
   if (p.total_steps > 0) {
     const double share = static_cast<double>(p.step) / static_cast<double>(p.total_steps);
-    tail = fmt::format("{:3.0f} %   step {}/{}", 100 * share, grouped(p.step),
-                       grouped(p.total_steps));
-    const std::string times =
-        "   " + short_time(p.elapsed) +
-        (p.remaining ? ", about " + short_time(*p.remaining) + " left" : "");
+    tail =
+        fmt::format("{:3.0f} %   step {}/{}", 100 * share, grouped(p.step), grouped(p.total_steps));
+    const std::string times = "   " + short_time(p.elapsed) +
+                              (p.remaining ? ", about " + short_time(*p.remaining) + " left" : "");
     const int room = columns - static_cast<int>(head.size() + tail.size() + times.size()) - 5;
     lines.push_back(head + "  " + bar(share, std::clamp(room, 8, 40)) + "  " + tail + times);
   } else {
     lines.push_back(head + "   " + tail + "   " + short_time(p.elapsed));
   }
-  lines.push_back(fmt::format("loss {}   lr {}   raw |g| {} ({:.2f} × median)   {} samples/s   "
-                              "data wait {:.0f} %",
-                              short_number(p.loss), short_number(p.learning_rate),
-                              short_number(p.raw_norm), p.raw_norm_ratio,
-                              short_number(p.samples_per_second), 100 * p.data_wait));
+  lines.push_back(
+      fmt::format("loss {}   lr {}   raw |g| {} ({:.2f} × median)   {} samples/s   "
+                  "data wait {:.0f} %",
+                  short_number(p.loss), short_number(p.learning_rate), short_number(p.raw_norm),
+                  p.raw_norm_ratio, short_number(p.samples_per_second), 100 * p.data_wait));
   std::string last = fmt::format("memory {:.1f} GiB", p.memory_gib);
   if (!p.best.empty()) last += "   best " + p.best;
   if (p.next_checkpoint) last += "   next checkpoint in " + short_time(*p.next_checkpoint);

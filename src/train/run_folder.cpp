@@ -17,8 +17,8 @@ namespace {
 
 constexpr uint64_t kStatusLimit = 1 << 20;
 
-/// Names sort by time; four characters keep two starts within a second apart. They name a folder and
-/// take part in no number.
+/// Names sort by time; four characters keep two starts within a second apart. They name a folder
+/// and take part in no number.
 std::string fresh_name() {
   const std::time_t now = std::time(nullptr);
   std::tm parts{};
@@ -40,7 +40,9 @@ bool is_directory(const std::string& path) {
          posix_file_system().list(path).ok();
 }
 
-bool exists(const std::string& path) { return posix_file_system().stat(path).ok(); }
+bool exists(const std::string& path) {
+  return posix_file_system().stat(path).ok();
+}
 
 }  // namespace
 

@@ -36,16 +36,26 @@ StopSignals::~StopSignals() {
   for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &g_before[i], nullptr);
 }
 
-int stop_signal() { return g_stop.load(); }
-void request_stop(int number) { g_stop.store(number); }
-void clear_stop_request() { g_stop.store(0); }
+int stop_signal() {
+  return g_stop.load();
+}
+void request_stop(int number) {
+  g_stop.store(number);
+}
+void clear_stop_request() {
+  g_stop.store(0);
+}
 
 const char* signal_name(int number) {
   switch (number) {
-    case SIGTERM: return "SIGTERM";
-    case SIGINT: return "SIGINT";
-    case SIGUSR1: return "SIGUSR1";
-    default: return "a signal";
+    case SIGTERM:
+      return "SIGTERM";
+    case SIGINT:
+      return "SIGINT";
+    case SIGUSR1:
+      return "SIGUSR1";
+    default:
+      return "a signal";
   }
 }
 

@@ -7,8 +7,12 @@ namespace sing::train {
 void StateWriter::visit(const std::string& name, Tensor& tensor) {
   SING_ASSERT(tensors.emplace(name, tensor).second);
 }
-void StateWriter::visit(const std::string& name, int64_t& value) { numbers.set(name, value); }
-void StateWriter::visit(const std::string& name, double& value) { numbers.set(name, value); }
+void StateWriter::visit(const std::string& name, int64_t& value) {
+  numbers.set(name, value);
+}
+void StateWriter::visit(const std::string& name, double& value) {
+  numbers.set(name, value);
+}
 
 void StateReader::visit(const std::string& name, Tensor& tensor) {
   const auto it = tensors_.find(name);

@@ -40,7 +40,9 @@ Trainer::Trainer(TrainerOptions options, nn::Model& model, const nn::Loss& loss,
 
 Trainer::~Trainer() = default;
 
-void Trainer::add(std::shared_ptr<Callback> callback) { callbacks_.push_back(std::move(callback)); }
+void Trainer::add(std::shared_ptr<Callback> callback) {
+  callbacks_.push_back(std::move(callback));
+}
 
 void Trainer::notify(Event event) {
   for (const auto& callback : callbacks_) callback->on_event(event, *this);
@@ -57,10 +59,16 @@ double Trainer::epoch() const {
              static_cast<double>(std::max<int64_t>(loader_.samples_per_epoch(), 1));
 }
 
-double Trainer::learning_rate() const { return optimizer_.learning_rate(counters_.step); }
-double Trainer::median_raw_norm() const { return recent_->raw_norm.median(); }
+double Trainer::learning_rate() const {
+  return optimizer_.learning_rate(counters_.step);
+}
+double Trainer::median_raw_norm() const {
+  return recent_->raw_norm.median();
+}
 
-double Trainer::take_data_wait() { return std::exchange(data_wait_, 0.0); }
+double Trainer::take_data_wait() {
+  return std::exchange(data_wait_, 0.0);
+}
 
 bool Trainer::ended() const {
   if (options_.total_steps > 0 && counters_.step >= options_.total_steps) return true;
@@ -140,9 +148,8 @@ bool Trainer::micro_step() {
     const nn::ForwardContext context(options_.seed, static_cast<uint64_t>(number));
     Tensor loss;
     {
-      const autocast::Guard mixed(options_.precision == Precision::bf16
-                                      ? std::optional<DType>(DType::bf16)
-                                      : std::nullopt);
+      const autocast::Guard mixed(
+          options_.precision == Precision::bf16 ? std::optional<DType>(DType::bf16) : std::nullopt);
       loss = loss_.forward(model_.forward_batch(batch_), batch_);
     }
     value = loss.item();
@@ -215,8 +222,7 @@ void Trainer::restored() {
     window_start_ = counters_;
     window_start_.micro = 0;
     window_start_.window_loss = 0;
-    window_start_.position =
-        counters_.position - counters_.micro * loader_.options().batch_size;
+    window_start_.position = counters_.position - counters_.micro * loader_.options().batch_size;
     window_start_.samples = counters_.samples - (counters_.position - window_start_.position);
   }
 }

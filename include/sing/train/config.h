@@ -137,7 +137,8 @@ struct CheckpointOptions {
         .positive();
     f("keep_last", &CheckpointOptions::keep_last, "newest checkpoints that stay").range(2, 1e6);
     f("keep_best", &CheckpointOptions::keep_best, "keep the best one by a metric");
-    f("keep_every", &CheckpointOptions::keep_every, "checkpoints at multiples of this stay for ever")
+    f("keep_every", &CheckpointOptions::keep_every,
+      "checkpoints at multiples of this stay for ever")
         .units({Unit::epochs, Unit::steps})
         .positive();
   }

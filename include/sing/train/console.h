@@ -17,8 +17,8 @@ struct ConsoleOptions {
   std::string log_file;                     ///< gets the line form as well; empty: none
 };
 
-/// The one place that writes progress: to stderr, as a bar that stays in place on a terminal (at most
-/// 10 redraws a second) or as key=value or JSON lines elsewhere. One thread.
+/// The one place that writes progress: to stderr, as a bar that stays in place on a terminal (at
+/// most 10 redraws a second) or as key=value or JSON lines elsewhere. One thread.
 class SING_API Console {
  public:
   explicit Console(ConsoleOptions options);
@@ -28,7 +28,8 @@ class SING_API Console {
 
   /// A line of the opening block: "model    vit_s ...". Lines form: one event with the fields.
   void head(const std::string& label, const std::string& text);
-  /// An event with its key=value form; `sentence` is what a terminal shows instead ("" for nothing).
+  /// An event with its key=value form; `sentence` is what a terminal shows instead ("" for
+  /// nothing).
   void event(const std::string& name, const Fields& fields, const std::string& sentence);
   void warning(const std::string& code, const std::string& text, const std::string& hint = {});
   /// The moving part; shows it only when it is due.

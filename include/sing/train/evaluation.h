@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "sing/core/export.h"
-#include "sing/data/dataset.h"
+#include "sing/data/loader.h"
+#include "sing/data/source.h"
 #include "sing/metrics/metric.h"
 #include "sing/nn/model.h"
 #include "sing/train/config.h"
@@ -31,17 +32,27 @@ struct EvalResult {
 };
 
 struct EvalRequest {
+  EvalRequest() = default;
+  /// Loader settings as a config gives them.
+  explicit EvalRequest(const data::BatchOptions& batches)
+      : batch_size(batches.batch_size),
+        workers(batches.workers),
+        on_bad_sample(batches.on_bad_sample),
+        max_bad(batches.max_bad) {}
+
   std::shared_ptr<const data::Dataset> dataset;
   int64_t batch_size = 32;
   int workers = 2;
+  data::BadSample on_bad_sample = data::BadSample::error;
+  double max_bad = 1e-3;
   Precision precision = Precision::f32;
   int64_t keep_samples = 0;           ///< how many of EvalResult::first
   int64_t limit = 0;                  ///< samples; 0: all
   std::function<bool()> interrupted;  ///< asked between batches
 };
 
-/// The metrics of a data set under the model, in evaluation mode without a tape; the model's mode is
-/// restored. The values do not depend on the batch size.
+/// The metrics of a data set under the model, in evaluation mode without a tape; the model's mode
+/// is restored. The values do not depend on the batch size.
 SING_API EvalResult evaluate(nn::Model& model,
                              const std::vector<std::unique_ptr<metrics::Metric>>& measures,
                              const std::vector<std::string>& names, const EvalRequest& request);

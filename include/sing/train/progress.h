@@ -16,12 +16,12 @@ struct Progress {
   int64_t step = 0, total_steps = 0;  ///< total 0: not known (a run of wall-clock length)
   double epoch = 0, total_epochs = 0;
   double loss = 0, learning_rate = 0;
-  double raw_norm = 0, raw_norm_ratio = 1;  ///< before SING; over the running median
+  double raw_norm = 0, raw_norm_ratio = 1;       ///< before SING; over the running median
   double samples_per_second = 0, data_wait = 0;  ///< share of the time
   double elapsed = 0;
   std::optional<double> remaining;  ///< seconds
   double memory_gib = 0;
-  std::string best;             ///< "depth_accuracy 81.2 % @ step 4 704"; empty before the first
+  std::string best;  ///< "depth_accuracy 81.2 % @ step 4 704"; empty before the first
   std::optional<double> next_checkpoint;  ///< seconds
 };
 

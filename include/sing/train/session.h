@@ -17,16 +17,16 @@ namespace sing::train {
 /// How to run an experiment; the config says what it is.
 struct SessionOptions {
   std::string output_root = "runs";
-  std::string name;              ///< of the run; empty: the config's
-  std::string resume = "auto";   ///< auto | never | RUN | RUN@STEP | CKPT
+  std::string name;                       ///< of the run; empty: the config's
+  std::string resume = "auto";            ///< auto | never | RUN | RUN@STEP | CKPT
   std::vector<std::string> allow_change;  ///< config keys that may differ from the checkpoint's
   LockMode lock = LockMode::flock;
   ConsoleOptions console;
   std::optional<int64_t> max_steps;
-  int64_t overfit = 0;            ///< train on this many samples only
-  int64_t tiny_batch = 0;         ///< micro-batches of this size instead of data.batch_size
-  int64_t eval_limit = 0;         ///< samples of an evaluation; 0: all
-  std::string command;            ///< what was typed, for command.txt
+  int64_t overfit = 0;     ///< train on this many samples only
+  int64_t tiny_batch = 0;  ///< micro-batches of this size instead of data.batch_size
+  int64_t eval_limit = 0;  ///< samples of an evaluation; 0: all
+  std::string command;     ///< what was typed, for command.txt
 };
 
 struct SessionReport {
@@ -51,8 +51,8 @@ SING_API std::vector<ConfigChange> config_changes(const config::Value& checkpoin
 /// Hash of what makes two configs the same run: keys that may change freely are left out.
 SING_API std::string run_hash(const config::Value& complete);
 
-/// RUN, RUN@STEP or CKPT -> the checkpoint folder it means, and the run it belongs to (empty when it
-/// lies elsewhere). Throws CheckpointError E0402.
+/// RUN, RUN@STEP or CKPT -> the checkpoint folder it means, and the run it belongs to (empty when
+/// it lies elsewhere). Throws CheckpointError E0402.
 struct CheckpointPlace {
   std::string run;
   std::string folder;

@@ -3,9 +3,9 @@
 
 namespace sing::train {
 
-/// While it lives SIGTERM, SIGINT and SIGUSR1 ask the run to stop: the handler only sets a flag that
-/// the loop looks at once per micro-step. A second signal ends the process at once with 128 + its
-/// number. One at a time per process.
+/// While it lives SIGTERM, SIGINT and SIGUSR1 ask the run to stop: the handler only sets a flag
+/// that the loop looks at once per micro-step. A second signal ends the process at once with 128 +
+/// its number. One at a time per process.
 class SING_API StopSignals {
  public:
   StopSignals();

@@ -17,8 +17,8 @@
 
 namespace sing::train {
 
-/// Where a run stands. Together with the model and the optimizer this is all mutable state there is:
-/// seeking in the data, masks and orders follow from these integers.
+/// Where a run stands. Together with the model and the optimizer this is all mutable state there
+/// is: seeking in the data, masks and orders follow from these integers.
 struct Counters {
   int64_t step = 0;      ///< updates made (left-out ones count)
   int64_t epoch = 0;     ///< passes over the data finished
@@ -26,10 +26,10 @@ struct Counters {
   int64_t micro = 0;     ///< micro-batches in the open window; 0: between updates
   int64_t samples = 0;   ///< samples used in all
   int64_t skipped = 0, rollbacks = 0, spikes = 0;
-  int64_t last_eval = -1;      ///< step of the last evaluation
-  double window_loss = 0;      ///< weighted sum of the open window
-  double loss = 0;             ///< of the last update
-  double seconds = 0;          ///< wall time of training so far, over all starts
+  int64_t last_eval = -1;  ///< step of the last evaluation
+  double window_loss = 0;  ///< weighted sum of the open window
+  double loss = 0;         ///< of the last update
+  double seconds = 0;      ///< wall time of training so far, over all starts
   void visit_state(StateVisitor& visitor);
 };
 
@@ -66,7 +66,8 @@ class SING_API Trainer {
   ~Trainer();
 
   void add(std::shared_ptr<Callback> callback);
-  /// Tells every callback; also used by callbacks that have events of their own (evaluation, saving).
+  /// Tells every callback; also used by callbacks that have events of their own (evaluation,
+  /// saving).
   void notify(Event event);
 
   /// From where the counters stand to the end, a stop request or max_steps. Throws DivergedError
@@ -89,7 +90,8 @@ class SING_API Trainer {
   double learning_rate() const;
   /// Seconds spent waiting for data since the last call.
   double take_data_wait();
-  /// Norm of all gradients before any transform, of the last update; and the median of the last 100.
+  /// Norm of all gradients before any transform, of the last update; and the median of the last
+  /// 100.
   double raw_norm() const { return raw_norm_; }
   double median_raw_norm() const;
 

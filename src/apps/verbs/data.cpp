@@ -3,7 +3,6 @@
 #include "apps/config_options.h"
 #include "apps/verb.h"
 #include "sing/core/error.h"
-#include "sing/data/image_io.h"
 #include "sing/data/picture.h"
 #include "sing/data/samples.h"
 #include "sing/data/source.h"
@@ -29,8 +28,7 @@ std::unique_ptr<data::Source> source(const Arguments& arguments) {
 
 int generate(const Arguments& arguments, const data::Dataset& dataset) {
   const std::string out = arguments.get("output");
-  if (out.empty())
-    throw ConfigError("data generate wants -o FILE.safetensors", {}, {}, "E0276");
+  if (out.empty()) throw ConfigError("data generate wants -o FILE.safetensors", {}, {}, "E0276");
   const int64_t first = arguments.integer("first", 0, int64_t{1} << 62).value_or(0);
   const int64_t count =
       arguments.integer("count", 1, int64_t{1} << 62).value_or(dataset.size() - first);
@@ -44,8 +42,7 @@ int preview(const Arguments& arguments, const data::Dataset& dataset) {
   const std::string out = arguments.get("output", "preview.png");
   const int64_t first = arguments.integer("first", 0, int64_t{1} << 62).value_or(0);
   const int64_t count = arguments.integer("count", 1, 4096).value_or(16);
-  const data::Picture picture = data::preview(dataset, first, count);
-  data::write_png(out, {picture.height, picture.width, 3, picture.rgb});
+  data::preview_png(dataset, first, count, out);
   std::fprintf(stderr, "%s: %lld samples of %s\n", out.c_str(), static_cast<long long>(count),
                dataset.name().c_str());
   return 0;
@@ -65,8 +62,8 @@ int info(const data::Source& source) {
 /// Reads every sample of a split once: what training would meet, damage included.
 int verify(const data::Dataset& dataset) {
   Batch batch = data::allocate_batch(dataset, 1);
-  for (int64_t i = 0; i < dataset.size(); ++i)
-    data::read_sample(dataset, {.index = i, .seed = 0, .epoch = 0}, batch, 0);
+  const data::BatchWriter writer(dataset, batch);
+  for (int64_t i = 0; i < dataset.size(); ++i) writer.read({.index = i}, 0);
   std::printf("ok: %lld samples of %s, %s\n", static_cast<long long>(dataset.size()),
               dataset.name().c_str(), dataset.fingerprint().c_str());
   return 0;
@@ -94,14 +91,24 @@ const bool registered = register_verb({
     .examples = {"sing data preview -c configs/quickstart.yaml -o preview.png",
                  "sing data generate -c configs/quickstart.yaml --count 1024 -o train.safetensors",
                  "sing data info data.name=rde data.preset=full"},
-    .options = with(config_options(),
-                    {{.name = "output", .letter = 'o', .argument = "FILE", .group = "Run",
-                      .help = "where it goes"},
-                     {.name = "split", .argument = "NAME", .group = "Run",
-                      .help = "train, val or test", .default_text = "train"},
-                     {.name = "first", .argument = "N", .group = "Run",
-                      .help = "number of the first sample", .default_text = "0"},
-                     {.name = "count", .argument = "N", .group = "Run", .help = "how many samples"}}),
+    .options =
+        with(config_options(),
+             {{.name = "output",
+               .letter = 'o',
+               .argument = "FILE",
+               .group = "Run",
+               .help = "where it goes"},
+              {.name = "split",
+               .argument = "NAME",
+               .group = "Run",
+               .help = "train, val or test",
+               .default_text = "train"},
+              {.name = "first",
+               .argument = "N",
+               .group = "Run",
+               .help = "number of the first sample",
+               .default_text = "0"},
+              {.name = "count", .argument = "N", .group = "Run", .help = "how many samples"}}),
     .run = run,
 });
 

@@ -26,7 +26,8 @@ JsonValue examine() {
     facts.set("disk_free_gib", static_cast<double>(room.value()) / (1024.0 * 1024.0 * 1024.0));
   JsonValue faults = JsonValue::array();
   if (access(".", W_OK) != 0) faults.push_back("this folder is not writable: runs need -o DIR");
-  if (room.ok() && room.value() < (uint64_t{1} << 30)) faults.push_back("less than 1 GiB is free here");
+  if (room.ok() && room.value() < (uint64_t{1} << 30))
+    faults.push_back("less than 1 GiB is free here");
   if (backend::cpu_isa() == "base")
     faults.push_back("the processor has no AVX2: training will be slow");
   if (geteuid() == 0) faults.push_back("running as root: not needed, and not advised");
@@ -44,7 +45,8 @@ int run(const Arguments& arguments) {
   for (const auto& [name, value] : facts.as_object()) {
     if (value.is_array()) {
       std::printf("%-14s %s\n", name.c_str(), value.as_array().empty() ? "none" : "");
-      for (const JsonValue& item : value.as_array()) std::printf("  - %s\n", item.as_string().c_str());
+      for (const JsonValue& item : value.as_array())
+        std::printf("  - %s\n", item.as_string().c_str());
     } else {
       std::printf("%-14s %s\n", name.c_str(),
                   value.is_string() ? value.as_string().c_str() : to_json(value).c_str());

@@ -22,16 +22,15 @@ int run(const Arguments& arguments) {
   const train::EvalOptions& options = experiment.config().eval;
   const std::string split = arguments.get("split", options.split);
 
-  train::EvalRequest request;
+  train::EvalRequest request(experiment.batches());
   request.dataset = experiment.source().open(data::split_from_name(split));
-  request.batch_size = options.batch_size.value_or(experiment.batches().batch_size);
-  request.workers = experiment.batches().workers;
+  if (options.batch_size) request.batch_size = *options.batch_size;
   request.precision = experiment.precision();
   if (request.precision == train::Precision::bf16) experiment.model().set_precision(DType::bf16);
   request.limit = arguments.integer("limit", 1, int64_t{1} << 62).value_or(0);
   request.interrupted = [] { return train::stop_signal() != 0; };
-  const train::EvalResult result = train::evaluate(
-      experiment.model(), experiment.measures(), experiment.measure_names(), request);
+  const train::EvalResult result = train::evaluate(experiment.model(), experiment.measures(),
+                                                   experiment.measure_names(), request);
   if (!result.complete) return 128 + train::stop_signal();
 
   if (arguments.has("json")) {
@@ -62,11 +61,14 @@ const bool registered = register_verb({
     .sentence = "Measures the metrics of trained weights on a split.",
     .examples = {"sing-eval runs/quickstart/latest", "sing-eval runs/quickstart/latest@best",
                  "sing-eval -c configs/rde_vit_s.yaml model.init_from=weights.safetensors"},
-    .options = with(config_options(),
-                    {{.name = "split", .argument = "NAME", .group = "Run",
-                      .help = "train, val or test", .default_text = "eval.split"},
-                     {.name = "limit", .argument = "N", .group = "Run",
-                      .help = "the first N samples only"}}),
+    .options = with(
+        config_options(),
+        {{.name = "split",
+          .argument = "NAME",
+          .group = "Run",
+          .help = "train, val or test",
+          .default_text = "eval.split"},
+         {.name = "limit", .argument = "N", .group = "Run", .help = "the first N samples only"}}),
     .run = run,
 });
 

@@ -21,8 +21,8 @@ int explain(const Arguments& arguments) {
 
 int schema(const Arguments& arguments) {
   no_words(arguments, "schema");
-  const std::string text = config::json_schema(config::schema_of<train::ExperimentConfig>(),
-                                               "SING experiment");
+  const std::string text =
+      config::json_schema(config::schema_of<train::ExperimentConfig>(), "SING experiment");
   std::printf("%s\n", text.c_str());
   return 0;
 }

@@ -29,8 +29,8 @@ bool is_png(std::span<const std::byte> bytes) {
 Tensor from_png(const data::Image8& image, int64_t channels, const std::string& name) {
   const int64_t colours = image.channels >= 3 ? 3 : 1;
   if (colours != channels && !(colours == 1 && channels == 3))
-    throw DataError("the picture has " + std::to_string(colours) + " colour channels, the model reads " +
-                        std::to_string(channels),
+    throw DataError("the picture has " + std::to_string(colours) +
+                        " colour channels, the model reads " + std::to_string(channels),
                     name, {}, "E0331");
   Tensor tensor = Tensor::empty({1, channels, image.height, image.width});
   float* to = tensor.mutable_data<float>();
@@ -42,7 +42,8 @@ Tensor from_png(const data::Image8& image, int64_t channels, const std::string& 
   return tensor;
 }
 
-/// The tensor a batch file holds: "image" as written by `sing data generate`, or another usual name.
+/// The tensor a batch file holds: "image" as written by `sing data generate`, or another usual
+/// name.
 Tensor from_safetensors(ByteBuffer bytes, const std::string& name) {
   Result<SafetensorsFile> file = SafetensorsFile::parse(std::move(bytes));
   if (!file.ok())
@@ -94,8 +95,8 @@ data::Image8 to_png(const Tensor& output) {
   const int64_t plane = image.height * image.width;
   for (int64_t i = 0; i < plane; ++i)
     for (int64_t c = 0; c < channels; ++c)
-      image.pixels.push_back(static_cast<uint8_t>(
-          std::lround(255.0f * std::clamp(from[c * plane + i], 0.0f, 1.0f))));
+      image.pixels.push_back(
+          static_cast<uint8_t>(std::lround(255.0f * std::clamp(from[c * plane + i], 0.0f, 1.0f))));
   return image;
 }
 
@@ -118,7 +119,8 @@ void write_output(const Input& input, const Tensor& output, const std::string& o
   if (out.empty()) {
     if (images)
       throw ConfigError("predictions are images: -o says where they go", {},
-                        "-o OUT.png for one picture, -o OUT.safetensors for exact numbers", "E0276");
+                        "-o OUT.png for one picture, -o OUT.safetensors for exact numbers",
+                        "E0276");
     print_scores(input.name, output);
     return;
   }
@@ -133,9 +135,9 @@ void write_output(const Input& input, const Tensor& output, const std::string& o
     if (!images)
       throw ConfigError("predictions are scores: -o wants a .safetensors file", {}, {}, "E0276");
     if (output.size(0) != 1)
-      throw ConfigError("a PNG holds one prediction, the input has " +
-                            std::to_string(output.size(0)),
-                        {}, "write a .safetensors file", "E0276");
+      throw ConfigError(
+          "a PNG holds one prediction, the input has " + std::to_string(output.size(0)), {},
+          "write a .safetensors file", "E0276");
     data::write_png(path, to_png(output));
   } else if (path.ends_with(".safetensors")) {
     save_tensors(path, {{"prediction", output.to(DType::f32).contiguous()}});
@@ -185,9 +187,11 @@ const bool registered = register_verb({
     .sentence = "Runs trained weights on pictures (PNG) or batches (safetensors); - reads stdin.",
     .examples = {"sing-predict runs/quickstart/latest in.png -o out.png",
                  "sing-predict runs/quickstart/latest batch.safetensors -o out.safetensors"},
-    .options = with(config_options(),
-                    {{.name = "output", .letter = 'o', .argument = "OUT", .group = "Run",
-                      .help = "file or folder of the predictions"}}),
+    .options = with(config_options(), {{.name = "output",
+                                        .letter = 'o',
+                                        .argument = "OUT",
+                                        .group = "Run",
+                                        .help = "file or folder of the predictions"}}),
     .run = run,
 });
 

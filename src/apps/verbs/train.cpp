@@ -15,38 +15,72 @@ namespace {
 const std::vector<Option> kOptions = with(
     config_options(),
     {
-        {.name = "output-dir", .letter = 'o', .argument = "DIR", .group = "Run",
-         .help = "where run folders go", .default_text = "runs"},
-        {.name = "name", .letter = 'n', .argument = "NAME", .group = "Run",
-         .help = "name of the run", .default_text = "config's stem"},
-        {.name = "resume", .argument = "WHICH", .group = "Run",
-         .help = "auto, never, RUN, RUN@STEP or CKPT", .default_text = "auto"},
-        {.name = "allow-change", .argument = "KEY", .group = "Run",
-         .help = "a key that may differ from the checkpoint's", .repeatable = true},
-        {.name = "lock", .argument = "MODE", .group = "Run",
-         .help = "flock, or none for file systems without", .default_text = "flock",
+        {.name = "output-dir",
+         .letter = 'o',
+         .argument = "DIR",
+         .group = "Run",
+         .help = "where run folders go",
+         .default_text = "runs"},
+        {.name = "name",
+         .letter = 'n',
+         .argument = "NAME",
+         .group = "Run",
+         .help = "name of the run",
+         .default_text = "config's stem"},
+        {.name = "resume",
+         .argument = "WHICH",
+         .group = "Run",
+         .help = "auto, never, RUN, RUN@STEP or CKPT",
+         .default_text = "auto"},
+        {.name = "allow-change",
+         .argument = "KEY",
+         .group = "Run",
+         .help = "a key that may differ from the checkpoint's",
+         .repeatable = true},
+        {.name = "lock",
+         .argument = "MODE",
+         .group = "Run",
+         .help = "flock, or none for file systems without",
+         .default_text = "flock",
          .advanced = true},
-        {.name = "max-steps", .argument = "N", .group = "Run",
+        {.name = "max-steps",
+         .argument = "N",
+         .group = "Run",
          .help = "end there; the schedule stays as it is"},
-        {.name = "overfit", .argument = "N", .group = "Run",
+        {.name = "overfit",
+         .argument = "N",
+         .group = "Run",
          .help = "train on the first N samples only"},
-        {.name = "smoke", .group = "Run",
+        {.name = "smoke",
+         .group = "Run",
          .help = "two tiny steps of everything, saved and reloaded"},
         {.name = "check", .group = "Run", .help = "check config, files and shapes; start nothing"},
         {.name = "dry-run", .group = "Run", .help = "check, and show parameters, memory and FLOPs"},
-        {.name = "print-config", .argument = "full|minimal|origin", .group = "Config",
-         .help = "show the resolved config and end", .optional_argument = true},
-        {.name = "log-format", .argument = "FORMAT", .group = "Display",
-         .help = "auto, bar, line or json", .default_text = "auto"},
-        {.name = "log-every", .argument = "TIME", .group = "Display",
-         .help = "distance of progress lines", .default_text = "30s"},
+        {.name = "print-config",
+         .argument = "full|minimal|origin",
+         .group = "Config",
+         .help = "show the resolved config and end",
+         .optional_argument = true},
+        {.name = "log-format",
+         .argument = "FORMAT",
+         .group = "Display",
+         .help = "auto, bar, line or json",
+         .default_text = "auto"},
+        {.name = "log-every",
+         .argument = "TIME",
+         .group = "Display",
+         .help = "distance of progress lines",
+         .default_text = "30s"},
     });
 
 void print_config(const train::LoadedConfig& config, const std::string& form) {
   std::string text;
-  if (form.empty() || form == "full") text = config.print_full();
-  else if (form == "minimal") text = config.print_minimal();
-  else if (form == "origin") text = config.print_origin();
+  if (form.empty() || form == "full")
+    text = config.print_full();
+  else if (form == "minimal")
+    text = config.print_minimal();
+  else if (form == "origin")
+    text = config.print_origin();
   else
     throw ConfigError("--print-config must be full, minimal or origin, not '" + form + "'", {}, {},
                       "E0272");
@@ -57,9 +91,10 @@ void print_config(const train::LoadedConfig& config, const std::string& form) {
 std::string command_text(const Arguments& arguments) {
   std::string text = "sing-train";
   const auto add = [&text](const std::string& word) {
-    const bool plain = !word.empty() && word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLM"
-                                                               "NOPQRSTUVWXYZ0123456789_-./=+,:@%~") ==
-                                            std::string::npos;
+    const bool plain =
+        !word.empty() && word.find_first_not_of(
+                             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLM"
+                             "NOPQRSTUVWXYZ0123456789_-./=+,:@%~") == std::string::npos;
     text += " " + (plain ? word : "'" + word + "'");
   };
   for (const Option& option : kOptions) {

@@ -42,8 +42,8 @@ Progress DisplayCallback::collect(Trainer& trainer) const {
   // right at once.
   const int64_t steps = counters.step;
   if (p.total_steps > 0 && steps > 0)
-    p.remaining = counters.seconds / static_cast<double>(steps) *
-                  static_cast<double>(p.total_steps - steps);
+    p.remaining =
+        counters.seconds / static_cast<double>(steps) * static_cast<double>(p.total_steps - steps);
   return p;
 }
 
@@ -53,9 +53,10 @@ void DisplayCallback::on_event(Event event, Trainer& trainer) {
     console_.progress(collect(trainer));
     if (rates_->data_wait > 0.1 && counters.step > 50 && advised_at_ == 0) {
       advised_at_ = counters.step;  // said once
-      console_.warning("W0301", fmt::format("{:.0f} % of the time goes into waiting for data",
-                                            100 * rates_->data_wait),
-                       "raise data.workers or data.prefetch");
+      console_.warning(
+          "W0301",
+          fmt::format("{:.0f} % of the time goes into waiting for data", 100 * rates_->data_wait),
+          "raise data.workers or data.prefetch");
     }
   }
   if (event == Event::eval_end) {
@@ -63,10 +64,10 @@ void DisplayCallback::on_event(Event event, Trainer& trainer) {
     for (const EvalValue& value : board_->latest.values)
       fields.emplace_back(value.metric, fmt::format("{:.4g}", value.value));
     fields.emplace_back("best", board_->latest_is_best ? "1" : "0");
-    console_.event("eval", fields,
-                   fmt::format("eval  epoch {:<6.4g} {}{}", trainer.epoch(),
-                               eval_text(board_->latest),
-                               board_->latest_is_best ? "   best so far, saved" : ""));
+    console_.event(
+        "eval", fields,
+        fmt::format("eval  epoch {:<6.4g} {}{}", trainer.epoch(), eval_text(board_->latest),
+                    board_->latest_is_best ? "   best so far, saved" : ""));
   }
 }
 

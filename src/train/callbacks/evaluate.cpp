@@ -59,16 +59,15 @@ void EvaluateCallback::run(Trainer& trainer) {
   if (!dataset_) dataset_ = experiment_.source().open(data::split_from_name(board_->split));
   trainer.notify(Event::eval_begin);
   const EvalOptions& options = experiment_.config().eval;
-  EvalRequest request;
+  EvalRequest request(experiment_.batches());
   request.dataset = dataset_;
-  request.batch_size = options.batch_size.value_or(experiment_.batches().batch_size);
-  request.workers = experiment_.batches().workers;
+  if (options.batch_size) request.batch_size = *options.batch_size;
   request.precision = trainer.options().precision;
   request.keep_samples = experiment_.config().log.samples;
   request.limit = limit_;
   request.interrupted = [] { return stop_signal() != 0; };
-  EvalResult result = evaluate(trainer.model(), experiment_.measures(),
-                               experiment_.measure_names(), request);
+  EvalResult result =
+      evaluate(trainer.model(), experiment_.measures(), experiment_.measure_names(), request);
   if (!result.complete) return;  // stopped in the middle: the resume does it again
   board_->latest = std::move(result);
   board_->latest_step = trainer.counters().step;

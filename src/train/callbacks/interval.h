@@ -12,11 +12,13 @@ class Interval {
  public:
   Interval(const config::Duration& every, int64_t steps_per_epoch) {
     using Unit = config::Duration::Unit;
-    if (every.unit == Unit::seconds) seconds_ = every.value;
+    if (every.unit == Unit::seconds)
+      seconds_ = every.value;
     else if (every.unit == Unit::epochs)
       // In units of steps from the start, so that 0.5ep falls where it should in odd epochs too.
       step_ = every.value * static_cast<double>(steps_per_epoch);
-    else step_ = every.value;
+    else
+      step_ = every.value;
     if (step_ > 0) step_ = std::max(step_, 1.0);
     last_ = monotonic_seconds();
   }

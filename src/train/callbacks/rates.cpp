@@ -18,7 +18,9 @@ void RatesCallback::open(Trainer& trainer) {
 void RatesCallback::on_event(Event event, Trainer& trainer) {
   const double now = monotonic_seconds();
   switch (event) {
-    case Event::eval_begin: paused_at_ = now; break;
+    case Event::eval_begin:
+      paused_at_ = now;
+      break;
     case Event::eval_end:
       pauses_ += now - paused_at_;
       rates_->pause_seconds += now - paused_at_;
@@ -42,7 +44,8 @@ void RatesCallback::on_event(Event event, Trainer& trainer) {
       open(trainer);
       break;
     }
-    default: break;
+    default:
+      break;
   }
 }
 

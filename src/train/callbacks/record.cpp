@@ -36,7 +36,8 @@ void RecordCallback::on_event(Event event, Trainer& trainer) {
     values.emplace_back("perf/step_ms", rates_->step_ms);
     values.emplace_back("perf/data_wait", rates_->data_wait);
   }
-  values.emplace_back("mem/peak_gib", static_cast<double>(backend::runtime({}).memory().peak) / kGib);
+  values.emplace_back("mem/peak_gib",
+                      static_cast<double>(backend::runtime({}).memory().peak) / kGib);
   if (options_.tensors) {
     const optim::GradientStatistics& statistics = trainer.optimizer().statistics();
     for (size_t i = 0; i < statistics.norms.size(); ++i)

@@ -57,8 +57,11 @@ void SaveCallback::on_event(Event event, Trainer& trainer) {
         save(trainer, false);
       }
       break;
-    case Event::run_end: save(trainer, true); break;
-    default: break;
+    case Event::run_end:
+      save(trainer, true);
+      break;
+    default:
+      break;
   }
 }
 

@@ -83,21 +83,20 @@ std::vector<std::pair<std::string, std::string>> banner_lines(Experiment& experi
       static_cast<const optim::HostOptions*>(config.optimizer.host.options(optim::host_kind()));
   std::vector<std::pair<std::string, std::string>> lines;
   lines.emplace_back(
-      "model", fmt::format("{} · {} parameters in {} tensors{}{}", config.model.name(),
-                           in_millions(experiment.model().parameter_count()),
-                           table.size() + table.frozen(), counts,
-                           table.frozen() > 0 ? fmt::format(", {} frozen", table.frozen()) : ""));
+      "model",
+      fmt::format("{} · {} parameters in {} tensors{}{}", config.model.name(),
+                  in_millions(experiment.model().parameter_count()), table.size() + table.frozen(),
+                  counts, table.frozen() > 0 ? fmt::format(", {} frozen", table.frozen()) : ""));
   lines.emplace_back(
-      "data", fmt::format("{} · {} train, {} {}", experiment.source().summary(),
-                          grouped(experiment.source().size(data::Split::train)),
-                          grouped(experiment.source().size(
-                              data::split_from_name(config.eval.split))),
-                          config.eval.split));
-  lines.emplace_back("optim",
-                     fmt::format("{} · lr {} {} · decay {} · D = {}",
-                                 optimizer_chain(config.optimizer), short_number(host->lr),
-                                 config.optimizer.schedule.name(),
-                                 short_number(host->weight_decay), table.size()));
+      "data",
+      fmt::format("{} · {} train, {} {}", experiment.source().summary(),
+                  grouped(experiment.source().size(data::Split::train)),
+                  grouped(experiment.source().size(data::split_from_name(config.eval.split))),
+                  config.eval.split));
+  lines.emplace_back(
+      "optim", fmt::format("{} · lr {} {} · decay {} · D = {}", optimizer_chain(config.optimizer),
+                           short_number(host->lr), config.optimizer.schedule.name(),
+                           short_number(host->weight_decay), table.size()));
   lines.emplace_back("device", fmt::format("cpu ({}), {}", backend::runtime({}).description(),
                                            precision == Precision::bf16 ? "bf16" : "f32"));
   return lines;

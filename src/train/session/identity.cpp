@@ -12,10 +12,9 @@ namespace sing::train {
 namespace {
 
 /// Keys a continued run may change: they do not touch the sequence of weights.
-constexpr std::string_view kFree[] = {"name",           "log",           "checkpoint",
-                                      "eval",           "expect",        "data.workers",
-                                      "data.prefetch",  "train.threads", "train.max_time",
-                                      "train.device"};
+constexpr std::string_view kFree[] = {
+    "name",         "log",           "checkpoint",    "eval",           "expect",
+    "data.workers", "data.prefetch", "train.threads", "train.max_time", "train.device"};
 
 bool is_free(std::string_view key) {
   return std::any_of(std::begin(kFree), std::end(kFree), [&](std::string_view free) {
@@ -98,10 +97,9 @@ CheckpointPlace find_checkpoint(const std::string& text) {
     if (std::find(steps.begin(), steps.end(), step) == steps.end()) {
       std::string known;
       for (const int64_t s : steps) known += (known.empty() ? "" : ", ") + std::to_string(s);
-      throw CheckpointError("run " + run.path() + " has no checkpoint of step '" + which + "'", {},
-                            "there are: " + (known.empty() ? "none" : known) +
-                                "; also @best and @last",
-                            "E0402");
+      throw CheckpointError(
+          "run " + run.path() + " has no checkpoint of step '" + which + "'", {},
+          "there are: " + (known.empty() ? "none" : known) + "; also @best and @last", "E0402");
     }
     return {run.path(), store.path_of(step)};
   }

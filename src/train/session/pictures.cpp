@@ -70,11 +70,11 @@ void PictureCallback::on_event(Event event, Trainer& trainer) {
   try {
     if (event == Event::eval_end && board_->latest.first_output.defined()) {
       make_directories(posix_file_system(), folder_.file("samples"));
-      const data::Picture picture = data::prediction_panel(
-          board_->latest.first.inputs(), board_->latest.first.targets(),
-          board_->latest.first_output);
+      const data::Picture picture =
+          data::prediction_panel(board_->latest.first.inputs(), board_->latest.first.targets(),
+                                 board_->latest.first_output);
       const std::string name = fmt::format("samples/step-{:08}.png", trainer.counters().step);
-      data::write_png(folder_.file(name), {picture.height, picture.width, 3, picture.rgb});
+      data::write_png(folder_.file(name), picture);
       panel_ = name;
     }
     draw_curves();

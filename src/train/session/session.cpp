@@ -67,8 +67,8 @@ std::string Session::name() const {
 void Session::choose_folder() {
   const std::string& resume = options_.resume;
   if (resume == "auto") {
-    folder_ = find_unfinished(options_.output_root, name(), run_hash(complete_),
-                              options_.max_steps);
+    folder_ =
+        find_unfinished(options_.output_root, name(), run_hash(complete_), options_.max_steps);
     continued_ = folder_.has_value();
   } else if (resume != "never") {
     const CheckpointPlace place = find_checkpoint(resume);
@@ -91,7 +91,7 @@ void Session::choose_folder() {
 }
 
 void Session::compare_with_checkpoint() const {
-  const std::string run = continued_ ? folder_->path()
+  const std::string run = continued_            ? folder_->path()
                           : start_from_.empty() ? ""
                                                 : folder_of(folder_of(start_from_));
   if (run.empty() || !posix_file_system().stat(run + "/config.yaml").ok()) return;
@@ -118,19 +118,17 @@ void Session::compare_with_checkpoint() const {
 void Session::refuse_repeated_failure() const {
   constexpr int64_t kTwice = 2;
   if (!continued_ || !status_before_ || status_before_->failures < kTwice ||
-      status_before_->exit_code != static_cast<int>(ExitCode::diverged) || options_.resume != "auto")
+      status_before_->exit_code != static_cast<int>(ExitCode::diverged) ||
+      options_.resume != "auto")
     return;
-  throw DivergedError("run " + folder_->id() + " failed twice at step " +
-                          std::to_string(status_before_->failed_step) + ": " +
-                          status_before_->reason,
-                      {},
-                      "it would fail again: change the config, or start anew with --resume never",
-                      "E0505");
+  throw DivergedError(
+      "run " + folder_->id() + " failed twice at step " +
+          std::to_string(status_before_->failed_step) + ": " + status_before_->reason,
+      {}, "it would fail again: change the config, or start anew with --resume never", "E0505");
 }
 
 void Session::write_opening_files() const {
-  const std::string header =
-      "# Resolved config of this run: the same file gives the same run.\n";
+  const std::string header = "# Resolved config of this run: the same file gives the same run.\n";
   folder_->write_text("config.yaml", header + loaded_.print_full());
   folder_->write_text("config.origin.yaml", loaded_.print_origin());
   folder_->write_text("command.txt", options_.command + "\n");
@@ -143,8 +141,7 @@ std::string Session::keep_batch(const Trainer& trainer, const char* what) const 
   try {
     make_directories(posix_file_system(), folder_->file("samples"));
     std::map<std::string, Tensor> tensors;
-    for (const NamedTensor& entry : trainer.batch().entries())
-      tensors[entry.name] = entry.tensor;
+    for (const NamedTensor& entry : trainer.batch().entries()) tensors[entry.name] = entry.tensor;
     save_tensors(folder_->file(name), tensors);
     return name;
   } catch (const Error& error) {
@@ -225,7 +222,8 @@ void Session::train(SessionReport& report) {
   CheckpointRetention retention;
   retention.keep_last = static_cast<int>(config.checkpoint.keep_last);
   const auto board = std::make_shared<EvalBoard>();
-  const auto evaluation = std::make_shared<EvaluateCallback>(experiment, board, options_.eval_limit);
+  const auto evaluation =
+      std::make_shared<EvaluateCallback>(experiment, board, options_.eval_limit);
   retention.higher_is_better = board->higher_is_better;
   retention.keep_best = board->best_metric.empty() ? 0 : 1;
   if (config.checkpoint.keep_every) {
@@ -240,8 +238,7 @@ void Session::train(SessionReport& report) {
   store.recover();
 
   resume(trainer);
-  if (continued_)
-    restore_board(*board, folder_->file("metrics.jsonl"), trainer.counters().step);
+  if (continued_) restore_board(*board, folder_->file("metrics.jsonl"), trainer.counters().step);
 
   JsonValue facts = JsonValue::object({{"sing", environment_facts().at("sing")},
                                        {"config_hash", run_hash(complete_)},
@@ -314,9 +311,8 @@ void Session::report_failure(const Error& error, int64_t step) const {
   status.config_hash = run_hash(complete_);
   status.step = step;
   status.failed_step = step;
-  status.failures = status_before_ && status_before_->failed_step == step
-                        ? status_before_->failures + 1
-                        : 1;
+  status.failures =
+      status_before_ && status_before_->failed_step == step ? status_before_->failures + 1 : 1;
   try {
     folder_->write_status(status);
   } catch (const Error& second) {
@@ -333,7 +329,8 @@ SessionReport Session::run() {
   ConsoleOptions console = options_.console;
   console.log_file = folder_->file("log.txt");
   console_ = std::make_unique<Console>(console);
-  console_->event("run", {{"id", folder_->id()}, {"sing", environment_facts().at("sing").as_string()}},
+  console_->event("run",
+                  {{"id", folder_->id()}, {"sing", environment_facts().at("sing").as_string()}},
                   "SING " + environment_facts().at("sing").as_string() + " · run " + folder_->id());
   RunStatus status;
   status.state = "running";

@@ -63,10 +63,11 @@ void write_summary(const RunFolder& folder, Experiment& experiment, const Traine
     last.set("eval/" + board.split + "/" + value.metric, value.value);
   summary.set("last", last);
   if (board.best) {
-    summary.set("best", JsonValue::object({{"metric", "eval/" + board.split + "/" + board.best_metric},
-                                           {"value", *board.best},
-                                           {"step", board.best_step},
-                                           {"split", board.split}}));
+    summary.set("best",
+                JsonValue::object({{"metric", "eval/" + board.split + "/" + board.best_metric},
+                                   {"value", *board.best},
+                                   {"step", board.best_step},
+                                   {"split", board.split}}));
   }
   const std::string expected = expectation(experiment, board);
   if (!expected.empty()) summary.set("expect", expected);
@@ -88,12 +89,12 @@ void show_summary(Console& console, const RunFolder& folder, Experiment& experim
                 {"seconds", fmt::format("{:.1f}", counters.seconds)},
                 {"folder", folder.path()}};
   if (board.best)
-    fields.emplace_back("best", fmt::format("{}={:.4g}@{}", board.best_metric, *board.best,
-                                            board.best_step));
+    fields.emplace_back(
+        "best", fmt::format("{}={:.4g}@{}", board.best_metric, *board.best, board.best_step));
   fields.emplace_back("curves", folder.file("curves.svg"));
   if (!panel.empty()) fields.emplace_back("panel", folder.file(panel));
-  std::string text = fmt::format("\ndone   step {} in {}", grouped(counters.step),
-                                 short_time(counters.seconds));
+  std::string text =
+      fmt::format("\ndone   step {} in {}", grouped(counters.step), short_time(counters.seconds));
   if (board.latest_step >= 0) text += "   " + eval_text(board.latest);
   if (board.best) text += "\nbest     " + board.best_text() + " (" + board.split + ")";
   const std::string expected = expectation(experiment, board);
@@ -105,7 +106,8 @@ void show_summary(Console& console, const RunFolder& folder, Experiment& experim
   if (!panel.empty()) text += "\npicture  " + folder.file(panel);
   const char* labels[] = {"evaluate", "predict ", "continue"};
   const std::vector<std::string> commands = next_commands(folder);
-  for (size_t i = 0; i < commands.size(); ++i) text += fmt::format("\n{} {}", labels[i], commands[i]);
+  for (size_t i = 0; i < commands.size(); ++i)
+    text += fmt::format("\n{} {}", labels[i], commands[i]);
   console.event("done", fields, text);
 }
 
