@@ -16,6 +16,8 @@ namespace {
 constexpr int64_t kSliceDepth = 512;         // of K: with 256 columns of B half of a 1 MB L2 cache
 constexpr int64_t kChunkColumns = 256;       // of C in one chunk
 constexpr int64_t kChunkProducts = 1 << 19;  // multiply-adds in one chunk, about: 5-10 us
+constexpr int64_t kPackFloats = 1 << 15;     // of B packed in one chunk
+constexpr int64_t kRowsAtOnce = 8;           // of B packed into one panel before the next panel
 constexpr int64_t kRowPadding = 16;  // floats between copied rows of A, against set conflicts
 
 int64_t divide_up(int64_t a, int64_t b) {
@@ -91,18 +93,23 @@ char* element(void* base, DType dtype, int64_t index) {
   return static_cast<char*>(base) + index * (dtype == DType::bf16 ? 2 : 4);
 }
 
+/// Panels of all matrices B. Work is cut along K, and each piece passes over its panels, so that
+/// dense rows of B are read one after the other.
 void pack_b(const GemmArgs& g, const Plan& plan, float* packed) {
-  const int64_t pieces = plan.b_batches * plan.panels;
-  const int64_t per_panel = kTileColumns * (g.k > 0 ? g.k : 1);
-  parallel_ranges(pieces, (1 << 15) / per_panel + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t piece = begin; piece < end; ++piece) {
-      const int64_t batch = piece / plan.panels, panel = piece % plan.panels;
-      const int64_t first_column = panel * kTileColumns;
-      const int64_t from = offsets_of(g, batch).b + first_column * g.b_col;
-      pack_panel(packed + batch * plan.packed_stride + panel * kTileColumns * g.k,
-                 element(g.b, g.dtype, from), g.dtype == DType::bf16, g.b_row, g.b_col, g.k,
-                 smaller(kTileColumns, g.n - first_column));
-    }
+  const int64_t depth = round_up(kPackFloats / (plan.panels * kTileColumns) + 1, kWidth);
+  const int64_t pieces = g.k > 0 ? divide_up(g.k, depth) : 0;
+  parallel_for(plan.b_batches * pieces, [&](int64_t chunk) {
+    const int64_t batch = chunk / pieces, p = chunk % pieces * depth;
+    const int64_t rows = smaller(depth, g.k - p);
+    const int64_t step = g.b_col == 1 ? kRowsAtOnce : rows;
+    for (int64_t r = 0; r < rows; r += step)
+      for (int64_t panel = 0; panel < plan.panels; ++panel) {
+        const int64_t column = panel * kTileColumns;
+        const int64_t from = offsets_of(g, batch).b + (p + r) * g.b_row + column * g.b_col;
+        pack_panel(packed + batch * plan.packed_stride + column * g.k + (p + r) * kTileColumns,
+                   element(g.b, g.dtype, from), g.dtype == DType::bf16, g.b_row, g.b_col,
+                   smaller(step, rows - r), smaller(kTileColumns, g.n - column));
+      }
   });
 }
 

@@ -92,34 +92,62 @@ TileKernel by_columns(int64_t rows, int64_t columns) {
   return columns <= kWidth ? by_rows<1, kARows, kPadded>(rows) : by_rows<2, kARows, kPadded>(rows);
 }
 
-/// r[i][j] becomes r[j][i]: swaps blocks of 1, 2, 4, ... lanes.
-SING_INLINE void transpose(vf (&r)[kWidth]) {
-#pragma GCC unroll 4
-  for (int h = 1; h < kWidth; h *= 2) {
-    vi low, high;
+template <int... kLane>
+struct Lanes {};
+#if defined(__AVX512F__)
+using AllLanes = Lanes<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>;
+#else
+using AllLanes = Lanes<0, 1, 2, 3, 4, 5, 6, 7>;
+#endif
+
+/// Swaps the upper right and lower left kBlock x kBlock corners of every square of two such blocks.
+template <int kBlock, int... kLane>
+SING_INLINE void swap_blocks(vf (&r)[kWidth], Lanes<kLane...>) {
 #pragma GCC unroll 16
-    for (int l = 0; l < kWidth; ++l) {
-      low[l] = (l & h) == 0 ? l : kWidth + l - h;
-      high[l] = (l & h) == 0 ? l + h : kWidth + l;
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < kWidth; ++i) {
-      if ((i & h) != 0) continue;
-      const vf x = r[i], y = r[i + h];
-      r[i] = __builtin_shuffle(x, y, low);
-      r[i + h] = __builtin_shuffle(x, y, high);
-    }
+  for (int i = 0; i < kWidth; ++i) {
+    if ((i & kBlock) != 0) continue;
+    const vf x = r[i], y = r[i + kBlock];
+    r[i] =
+        __builtin_shufflevector(x, y, ((kLane & kBlock) == 0 ? kLane : kWidth + kLane - kBlock)...);
+    r[i + kBlock] =
+        __builtin_shufflevector(x, y, ((kLane & kBlock) == 0 ? kLane + kBlock : kWidth + kLane)...);
   }
+}
+
+/// r[i][j] becomes r[j][i].
+SING_INLINE void transpose(vf (&r)[kWidth]) {
+  swap_blocks<1>(r, AllLanes{});
+  swap_blocks<2>(r, AllLanes{});
+  swap_blocks<4>(r, AllLanes{});
+#if defined(__AVX512F__)
+  swap_blocks<8>(r, AllLanes{});
+#endif
+}
+
+/// A square of B^T, columns x depth, to depth rows of a panel; whole, or with zeros for what lacks.
+template <bool kWhole, class T>
+SING_INLINE void pack_square(float* to, const T* b, int64_t column, int64_t columns,
+                             int64_t depth) {
+  const Mask lanes = first(depth);
+  vf square[kWidth];
+#pragma GCC unroll 16
+  for (int j = 0; j < kWidth; ++j)
+    square[j] = kWhole || j < columns ? load_any(b + j * column, lanes) : vf{};
+  transpose(square);
+#pragma GCC unroll 16
+  for (int i = 0; i < kWidth; ++i)
+    if (kWhole || i < depth) store(to + i * kTileColumns, square[i]);
 }
 
 template <class T>
 void pack(float* packed, const T* b, int64_t row, int64_t column, int64_t k, int64_t n) {
+  // A panel of one vector or less is read by tiles of one vector only: its right half stays unset.
   const int64_t left = n < kWidth ? n : kWidth, right = n - left;
   if (column == 1) {
     const Mask first_lanes = first(left), second_lanes = first(right);
     for (int64_t p = 0; p < k; ++p, b += row, packed += kTileColumns) {
       store(packed, load_any(b, first_lanes));
-      store(packed + kWidth, right > 0 ? load_any(b + kWidth, second_lanes) : vf{});
+      if (right > 0) store(packed + kWidth, load_any(b + kWidth, second_lanes));
     }
     return;
   }
@@ -130,18 +158,14 @@ void pack(float* packed, const T* b, int64_t row, int64_t column, int64_t k, int
   }
   for (int64_t p = 0; p < k; p += kWidth) {
     const int64_t depth = k - p < kWidth ? k - p : kWidth;
-    const Mask lanes = first(depth);
-    for (int half = 0; half < 2; ++half) {
-      const int64_t columns = half == 0 ? left : right;
-      vf block[kWidth];
-#pragma GCC unroll 16
-      for (int j = 0; j < kWidth; ++j)
-        block[j] = j < columns ? load_any(b + (half * kWidth + j) * column + p, lanes) : vf{};
-      transpose(block);
-      float* to = packed + p * kTileColumns + half * kWidth;
-#pragma GCC unroll 16
-      for (int i = 0; i < kWidth; ++i)
-        if (i < depth) store(to + i * kTileColumns, block[i]);
+    for (int64_t half = 0; half < n; half += kWidth) {
+      const int64_t columns = n - half < kWidth ? n - half : kWidth;
+      const T* from = b + half * column + p;
+      float* to = packed + p * kTileColumns + half;
+      if (columns == kWidth && depth == kWidth)
+        pack_square<true>(to, from, column, columns, depth);
+      else
+        pack_square<false>(to, from, column, columns, depth);
     }
   }
 }
