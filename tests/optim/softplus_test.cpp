@@ -18,21 +18,22 @@ TEST(Softplus, IsAccurateInBothTypes) {
   for (const double beta : {1.0, 20.0, 50.0})
     for (int i = 0; i <= 4000; ++i) {
       const double x = i == 0 ? 0.0 : std::pow(10.0, -12 + 13.0 * i / 4000) / beta * 20;
-      const float xf = static_cast<float>(x), bf = static_cast<float>(beta);
+      const float xf = static_cast<float>(x);
       if (x * beta > 20) {  // the identity there, by definition
-        EXPECT_EQ(softplus(x, beta), x);
+        EXPECT_EQ(Softplus<double>(beta)(x), x);
         continue;
       }
       const double f = exact(static_cast<double>(xf), beta);
-      worst_float = std::max(worst_float, std::abs(static_cast<double>(softplus(xf, bf)) - f) / f);
+      worst_float =
+          std::max(worst_float, std::abs(static_cast<double>(Softplus<float>(beta)(xf)) - f) / f);
       const double d = exact(x, beta);
-      worst_double = std::max(worst_double, std::abs(softplus(x, beta) - d) / d);
+      worst_double = std::max(worst_double, std::abs(Softplus<double>(beta)(x) - d) / d);
     }
   EXPECT_LT(worst_float, 2.5e-7);  // about two units of the last place of a f32
   EXPECT_LT(worst_double, 4e-16);
-  EXPECT_NEAR(softplus(0.0, 50.0), 0.013862943611198906, 1e-17);
-  EXPECT_EQ(softplus(1e30f, 50.0f), 1e30f);
-  EXPECT_TRUE(std::isinf(softplus(INFINITY, 50.0f)));
+  EXPECT_NEAR(Softplus<double>(50)(0.0), 0.013862943611198906, 1e-17);
+  EXPECT_EQ(Softplus<float>(50)(1e30f), 1e30f);
+  EXPECT_TRUE(std::isinf(Softplus<float>(50)(INFINITY)));
 }
 
 }  // namespace

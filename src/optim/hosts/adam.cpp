@@ -33,14 +33,15 @@ struct AdamStep {
   T beta1, weight1, beta2, weight2;
   T rate;             // lr / (1 - beta1^t)
   T root_correction;  // 1 / sqrt(1 - beta2^t)
-  T floor;            // eps, or beta of the softplus
+  T eps;
+  Softplus<T> soft;
   SING_ALWAYS_INLINE T operator()(T theta, T g, T* s) const {
     s[0] = beta1 * s[0] + weight1 * g;
     s[1] = beta2 * s[1] + weight2 * (g * g);
     T v = s[1];
     if constexpr (kAmsgrad) v = s[2] = s[2] > v ? s[2] : v;
     const T root = std::sqrt(v) * root_correction;
-    const T denominator = kSoftplus ? softplus(root, floor) : root + floor;
+    const T denominator = kSoftplus ? soft(root) : root + eps;
     return theta - rate * s[0] / denominator;
   }
 };
@@ -64,7 +65,7 @@ class Adam final : public HostOptimizer {
                               static_cast<T>(o_.betas[0]), static_cast<T>(1 - o_.betas[0]),
                               static_cast<T>(o_.betas[1]), static_cast<T>(1 - o_.betas[1]),
                               static_cast<T>(r.lr / c1), static_cast<T>(1 / std::sqrt(c2)),
-                              static_cast<T>(kSoftplus ? *o_.softplus_beta : o_.eps)});
+                              static_cast<T>(o_.eps), Softplus<T>(o_.softplus_beta.value_or(1))});
           },
           o_.amsgrad, o_.softplus_beta.has_value());
     });
