@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "config/example_root.h"
+#include "config/example_root.cpp"  // the root of the tests of this room
 #include "sing/config/load.h"
 
 namespace {
@@ -56,7 +56,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     sing::config::interpolate(
         *tree, defaults, [](const std::string&) { return std::nullopt; }, problems);
     const auto config = sing::config::bind<sing::config::example::Root>(*tree, problems);
-    if (problems.ok()) round_trip(config);
+    if (problems.ok()) {
+#ifdef SING_PLANT_BUG
+      // As if a text with a colon lost its quotes; no input of the corpus has one.
+      require(!config.name || config.name->find(':') == std::string::npos);
+#endif
+      round_trip(config);
+    }
   }
   check_places(problems);
   return 0;
