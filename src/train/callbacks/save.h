@@ -2,6 +2,7 @@
 #include <memory>
 #include <string>
 
+#include "sing/train/checkpoint_state.h"
 #include "sing/train/checkpoint_store.h"
 #include "sing/train/console.h"
 #include "sing/train/events.h"
@@ -34,10 +35,5 @@ class SaveCallback : public Callback {
   int64_t saved_step_ = -1, saved_micro_ = -1;
   std::string last_path_;
 };
-
-/// What a checkpoint of this trainer holds. `facts` go into state.json beside the numbers.
-CheckpointContents checkpoint_contents(Trainer& trainer, const JsonValue& facts);
-/// Puts a loaded checkpoint into model, optimizer and trainer. Throws CheckpointError E0410.
-void restore_checkpoint(Trainer& trainer, const CheckpointContents& contents);
 
 }  // namespace sing::train
