@@ -149,6 +149,9 @@ class OpCase {
   void dtypes(std::vector<DType> list) { dtypes_ = std::move(list); }
   /// Layouts that make no sense here (say why beside the call).
   void without(Layout layout) { without_.insert(layout); }
+  /// This op (not its slots as such) has no fast kernel on purpose: off any hot path.
+  void plain_kernels_only() { fast_ = false; }
+  bool wants_fast_kernels() const { return fast_; }
   /// Skips "same bits for 1 and 3 threads" (say why beside the call).
   void threads_may_differ() { threads_ = false; }
 
@@ -173,7 +176,7 @@ class OpCase {
   std::set<Layout> without_;
   std::optional<double> terms_;
   double gradient_floor_ = 1e-2;
-  bool threads_ = true;
+  bool threads_ = true, fast_ = true;
 };
 
 using CaseBody = void (*)(OpCase&);

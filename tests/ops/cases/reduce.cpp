@@ -103,6 +103,7 @@ SING_OP_CASE(norm) {
       Fill::positive(), false);
 }
 SING_OP_CASE(max) {
+  c.plain_kernels_only();
   c.covers({"reduce", "reduce_select_bwd"});
   reduce_case(
       c, ops::max, [](const auto& x) { return *std::max_element(x.begin(), x.end()); },
@@ -112,6 +113,7 @@ SING_OP_CASE(max) {
   });
 }
 SING_OP_CASE(min) {
+  c.plain_kernels_only();
   c.covers({"reduce", "reduce_select_bwd"});
   reduce_case(
       c, ops::min, [](const auto& x) { return *std::min_element(x.begin(), x.end()); },
@@ -122,6 +124,7 @@ SING_OP_CASE(min) {
 }
 
 SING_OP_CASE(argmax) {
+  c.plain_kernels_only();
   c.covers({"reduce"});
   const auto sample = [&](const char* name, const Shape& shape, int dim) {
     c.sample(
@@ -141,6 +144,7 @@ SING_OP_CASE(argmax) {
 }
 
 SING_OP_CASE(any_all) {
+  c.plain_kernels_only();
   c.covers({"reduce"});
   const Fill flags = Fill::boolean(0.3);
   const auto sample = [&](const char* name, const Shape& shape, const Dims& dims) {

@@ -50,6 +50,7 @@ SING_OP_CASE(affine) {
       c, [](const Tensor& x) { return 2.0 - x; }, [](double x) { return 2 - x; });
 }
 SING_OP_CASE(pow) {
+  c.plain_kernels_only();
   unary_case(
       c, [](const Tensor& x) { return ops::pow(x, 2.5); },
       [](double x) { return std::pow(x, 2.5); }, Fill::positive());
@@ -84,9 +85,11 @@ SING_OP_CASE(reciprocal) {
       c, ops::reciprocal, [](double x) { return 1 / x; }, Fill::positive());
 }
 SING_OP_CASE(sin) {
+  c.plain_kernels_only();
   unary_case(c, ops::sin, [](double x) { return std::sin(x); });
 }
 SING_OP_CASE(cos) {
+  c.plain_kernels_only();
   unary_case(c, ops::cos, [](double x) { return std::cos(x); });
 }
 SING_OP_CASE(erf) {
@@ -108,6 +111,7 @@ SING_OP_CASE(silu) {
       c, ops::silu, [](double x) { return x * sigmoid_of(x); }, Fill::normal(2));
 }
 SING_OP_CASE(softplus) {
+  c.plain_kernels_only();
   unary_case(
       c, [](const Tensor& x) { return ops::softplus(x, 2, 4); },
       [](double x) { return 2 * x > 4 ? x : std::log1p(std::exp(2 * x)) / 2; },
