@@ -1,9 +1,10 @@
 // Matrix products in f32 (and of bf16 operands, widened while they are packed).
 //
-// B is packed once into panels of kTileColumns columns, shared by all chunks. A chunk is a block of
-// rows and columns of C; inside it a slice of K whose part of B fits the L2 cache is finished for
-// all rows before the next one. A is read in place, or copied to a small buffer when it is
-// transposed, bf16, or has a stride that would land all its rows in one cache set.
+// B is packed once into panels of kTileColumns columns, shared by all chunks, unless its rows are
+// short and dense: these are read in place. A chunk is a block of rows and columns of C; inside it
+// a slice of K whose part of B fits the L2 cache is finished for all rows before the next one. A is
+// read in place whichever way it lies, or copied tile by tile when it is bf16 or has a stride that
+// would land a whole tile in one cache set.
 #include "kernels/gemm.h"
 
 #include "backend/cpu/scratch.h"
@@ -16,9 +17,10 @@ namespace {
 constexpr int64_t kSliceDepth = 512;         // of K: with 256 columns of B half of a 1 MB L2 cache
 constexpr int64_t kChunkColumns = 256;       // of C in one chunk
 constexpr int64_t kChunkProducts = 1 << 19;  // multiply-adds in one chunk, about: 5-10 us
-constexpr int64_t kPackFloats = 1 << 15;     // of B packed in one chunk
-constexpr int64_t kRowsAtOnce = 8;           // of B packed into one panel before the next panel
-constexpr int64_t kRowPadding = 16;  // floats between copied rows of A, against set conflicts
+constexpr int64_t kShortRow = 256;        // floats: rows of B up to here are as good as packed ones
+constexpr int64_t kPackFloats = 1 << 15;  // of B packed in one chunk
+constexpr int64_t kRowsAtOnce = 8;        // of B packed into one panel before the next panel
+constexpr int64_t kRowPadding = 16;       // floats between copied rows of A, against set conflicts
 
 int64_t divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
@@ -38,6 +40,7 @@ struct Plan {
   int64_t panels = 0;
   int64_t b_batches = 1;      // different matrices B
   int64_t packed_stride = 0;  // floats between them
+  bool b_in_place = false;    // read from the operand itself
 };
 
 Plan make_plan(const GemmArgs& g) {
@@ -52,6 +55,7 @@ Plan make_plan(const GemmArgs& g) {
   if (plan.depth > g.k) plan.depth = g.k;
   plan.panels = divide_up(g.n, kTileColumns);
   plan.packed_stride = plan.panels * kTileColumns * g.k;
+  plan.b_in_place = g.dtype == DType::f32 && g.b_col == 1 && g.b_row <= kShortRow;
   plan.chunk_columns = smaller(round_up(g.n, kTileColumns), kChunkColumns);
   plan.column_chunks = divide_up(g.n, plan.chunk_columns);
   const int64_t row_cost = smaller(g.n, plan.chunk_columns) * (g.k > 0 ? g.k : 1);
@@ -113,10 +117,11 @@ void pack_b(const GemmArgs& g, const Plan& plan, float* packed) {
   });
 }
 
-/// Whether tiles of A are read from copies: transposed, bf16, or with a stride that lands all rows
-/// of a tile in the same few cache sets.
+/// Whether tiles of A are read from copies: bf16, no dense dimension, or a stride that lands all
+/// rows of a tile (all columns of a slice) in the same few cache sets.
 bool needs_copy(const GemmArgs& g) {
-  return g.dtype == DType::bf16 || g.a_col != 1 || g.a_row % 512 == 0;
+  if (g.dtype == DType::bf16 || (g.a_col != 1 && g.a_row != 1)) return true;
+  return (g.a_col == 1 ? g.a_row : g.a_col) % 512 == 0;
 }
 
 /// `depth` columns of a few transposed rows, as buffer[p * kTileRows + i].
@@ -144,7 +149,10 @@ struct Left {
 };
 
 Left left_tile(const GemmArgs& g, int64_t at, int64_t rows, int64_t depth, float* buffer) {
-  if (!needs_copy(g)) return {static_cast<const float*>(g.a) + at, g.a_row, true};
+  if (!needs_copy(g)) {
+    const bool rows_dense = g.a_col == 1;
+    return {static_cast<const float*>(g.a) + at, rows_dense ? g.a_row : g.a_col, rows_dense};
+  }
   const bool bf16 = g.dtype == DType::bf16;
   const float* wide = static_cast<const float*>(g.a) + at;
   const uint16_t* narrow = static_cast<const uint16_t*>(g.a) + at;
@@ -253,7 +261,12 @@ void run_chunk(const GemmArgs& g, const Plan& plan, const float* packed, float* 
   alignas(64) float copy[kTileRows * (kSliceDepth + kRowPadding) + kWidth];
   alignas(64) float buffer[kTileRows * kTileColumns];
   TileArgs t{};
-  t.ldb = kTileColumns;
+  // The part of B for column j and depth p is at base + j * across + p * t.ldb.
+  t.ldb = plan.b_in_place ? g.b_row : kTileColumns;
+  const int64_t across = plan.b_in_place ? 1 : g.k;
+  const float* base = plan.b_in_place      ? static_cast<const float*>(g.b) + at.b
+                      : plan.b_batches > 1 ? packed + batch * plan.packed_stride
+                                           : packed;
   for (int64_t slice = 0; slice < plan.slices; ++slice) {
     const int64_t p = slice * plan.depth;
     t.k = smaller(plan.depth, g.k - p);
@@ -265,8 +278,7 @@ void run_chunk(const GemmArgs& g, const Plan& plan, const float* packed, float* 
       t.lda = left.lda;
       for (int64_t j = column_begin; j < column_end; j += kTileColumns) {
         t.n = smaller(kTileColumns, column_end - j);
-        t.b = packed + (plan.b_batches > 1 ? batch * plan.packed_stride : 0) + j * g.k +
-              p * kTileColumns;
+        t.b = base + j * across + p * t.ldb;
         const int64_t c_at = at.c + i * g.c_row + j;
         const Sums sums =
             sums_of(g, plan, wide, buffer, finishing, slice, c_at, (batch * g.m + i) * g.n + j);
@@ -274,7 +286,7 @@ void run_chunk(const GemmArgs& g, const Plan& plan, const float* packed, float* 
         t.c = sums.at;
         t.ldc = sums.stride;
         t.add = sums.add;
-        tile_kernel(rows, t.n, left.in_rows, true)(t);
+        tile_kernel(rows, t.n, left.in_rows, !plan.b_in_place)(t);
         if (finishing && last) finish(g, sums.at, sums.stride, c_at, j, rows, t.n, sums.add_old);
       }
     }
@@ -289,10 +301,11 @@ bool gemm_own(const GemmArgs& g) {
   for (int i = 0; i < g.batch_rank; ++i) elements *= g.batch[i];
   if (elements == 0) return true;
   const Plan plan = make_plan(g);
-  const backend::cpu::Scratch packed(
-      static_cast<size_t>(plan.b_batches * plan.packed_stride + kTileColumns) * sizeof(float));
+  const int64_t packed_floats =
+      plan.b_in_place ? 0 : plan.b_batches * plan.packed_stride + kTileColumns;
+  const backend::cpu::Scratch packed(static_cast<size_t>(packed_floats) * sizeof(float));
   float* panels = static_cast<float*>(packed.data);
-  pack_b(g, plan, panels);
+  if (!plan.b_in_place) pack_b(g, plan, panels);
   const bool needs_wide = !wide_out && plan.slices > 1;
   const backend::cpu::Scratch sums(
       needs_wide ? static_cast<size_t>(plan.batches * g.m * g.n) * sizeof(float) : 0);
