@@ -19,6 +19,7 @@ TEST(ByteReader, ReadsLittleEndianAtAnyAlignment) {
   EXPECT_EQ(reader.position(), 7u);
   EXPECT_EQ(reader.text(2), "\x08\x09");
   EXPECT_TRUE(reader.at_end());
+  EXPECT_EQ(ByteReader(bytes_of("\xff\xff\xff\xff")).i32(), -1);
   EXPECT_EQ(ByteReader(kBytes).u64(), 0x0807060504030201u);
   EXPECT_EQ(ByteReader(bytes_of(std::string_view("\0\0\x80\x3f", 4))).f32(), 1.0f);
 }

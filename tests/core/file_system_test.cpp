@@ -142,6 +142,17 @@ TEST(FileSystem, MakesAndRemovesFoldersWithoutFollowingLinks) {
   EXPECT_EQ(remove_tree(files, folder / "a"), 0);
 }
 
+TEST(FileSystem, ReplacesLinksAndKnowsFreeRoom) {
+  const test::TemporaryFolder folder;
+  FileSystem& files = posix_file_system();
+  write_link_atomically(files, folder / "last", "step-00000001");
+  write_link_atomically(files, folder / "last", "step-00000002");
+  EXPECT_EQ(files.readlink(folder / "last").value(), "step-00000002");
+  EXPECT_EQ(files.readlink(folder.path()).error().code, EINVAL);
+  EXPECT_GT(files.free_bytes(folder.path()).value(), 0u);
+  EXPECT_EQ(files.free_bytes(folder / "none").error().code, ENOENT);
+}
+
 TEST(AtomicDirectory, AppearsWholeOrNotAtAll) {
   const TemporaryFolder folder;
   FileSystem& files = posix_file_system();

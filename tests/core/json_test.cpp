@@ -77,6 +77,29 @@ TEST(Json, KeepsTheOrderInWhichMembersWereSet) {
   EXPECT_THROW(to_json("\xff"), DataError);
 }
 
+TEST(Json, SaysWhatWasWantedAndWhatIsThere) {
+  const auto message = [](auto&& ask) -> std::string {
+    try {
+      ask(parse_json(R"({"a":1,"b":"x"})", "f"));
+    } catch (const DataError& e) {
+      return e.code() + " " + e.what();
+    }
+    return "";
+  };
+  using J = const JsonValue&;
+  EXPECT_EQ(message([](J j) { j.at("a").as_string(); }),
+            "E0313 JSON: wanted a string, got an integer");
+  EXPECT_EQ(message([](J j) { j.at("b").as_integer(); }),
+            "E0313 JSON: wanted an integer of 63 bits, got a string");
+  EXPECT_EQ(message([](J j) { j.at("b").as_double(); }),
+            "E0313 JSON: wanted a number, got a string");
+  EXPECT_EQ(message([](J j) { j.as_boolean(); }), "E0313 JSON: wanted a boolean, got an object");
+  EXPECT_EQ(message([](J j) { j.as_array(); }), "E0313 JSON: wanted an array, got an object");
+  EXPECT_EQ(message([](J j) { j.at("a").as_object(); }),
+            "E0313 JSON: wanted an object, got an integer");
+  EXPECT_EQ(message([](J j) { j.at("c"); }), "E0313 JSON: the key 'c' is missing");
+}
+
 TEST(Json, RefusesWhatIsNotJson) {
   for (const std::string_view text : {std::string_view(""),
                                       std::string_view(" "),

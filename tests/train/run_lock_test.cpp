@@ -36,8 +36,12 @@ TEST(RunLock, KeepsASecondRunOutAndNamesTheHolder) {
 TEST(RunLock, MovesWithItsOwner) {
   const test::TemporaryFolder folder;
   RunLock first = RunLock::acquire(folder.path());
-  const RunLock second = std::move(first);
+  RunLock second = std::move(first);
   EXPECT_THROW(RunLock::acquire(folder.path()), BusyError);
+  const test::TemporaryFolder other;
+  second = RunLock::acquire(other.path());
+  EXPECT_THROW(RunLock::acquire(other.path()), BusyError);
+  EXPECT_NO_THROW(RunLock::acquire(folder.path())) << "given up for the other";
 }
 
 TEST(RunLock, RefusesAFileSystemWithoutLocks) {
