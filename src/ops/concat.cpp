@@ -110,7 +110,12 @@ Tensor pad(const Tensor& x, const std::vector<int64_t>& before, const std::vecto
     if (before[d] < 0 || after[d] < 0)
       throw ShapeError("pad: wanted sizes of 0 or more; got " +
                        std::to_string(std::min(before[d], after[d])));
-    dims.push_back(before[d] + x.shape().dims()[d] + after[d]);
+    int64_t size = x.shape().dims()[d];
+    if (__builtin_add_overflow(size, before[d], &size) ||
+        __builtin_add_overflow(size, after[d], &size))
+      throw ShapeError("pad: wanted sizes that fit 63 bits; got " + std::to_string(before[d]) +
+                       " and " + std::to_string(after[d]));
+    dims.push_back(size);
   }
   Tensor out = Tensor::full(Shape(std::span<const int64_t>(dims)), value,
                             {.dtype = x.dtype(), .device = x.device()});

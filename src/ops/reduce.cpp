@@ -48,16 +48,17 @@ struct Plan {
 };
 Plan make_plan(const char* op, const Tensor& x, const std::vector<int>& dims, bool keepdim) {
   Plan plan{named_dims(op, x.shape(), dims), x.shape(), {}, 1};
-  std::vector<int64_t> rest;
+  std::vector<int64_t> rest, gone;
   for (int d = 0; d < x.rank(); ++d) {
     if (plan.reduced[static_cast<size_t>(d)]) {
-      plan.count *= x.size(d);
+      gone.push_back(x.size(d));
       plan.with_ones = plan.with_ones.with(d, 1);
       if (keepdim) rest.push_back(1);
     } else {
       rest.push_back(x.size(d));
     }
   }
+  plan.count = checked_numel(gone);
   plan.out = Shape(std::span<const int64_t>(rest));
   return plan;
 }

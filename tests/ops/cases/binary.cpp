@@ -23,6 +23,7 @@ Formula broadcast_formula(const Value& value) {
 
 void binary_case(OpCase& c, const Op& op, const Value& value, const Fill& a = Fill::normal(),
                  const Fill& b = Fill::normal()) {
+  c.dtypes({DType::f32, DType::bf16, DType::f16});
   const auto run = [op](const Inputs& i) { return op(i["a"], i["b"]); };
   const Formula formula = broadcast_formula(value);
   const auto sample = [&](const char* name, const Shape& sa, const Shape& sb) {

@@ -286,6 +286,8 @@ SING_OP_CASE(pad) {
   c.rejects<ShapeError>("pad: wanted 1 sizes before and after", [] {
     ops::pad(Tensor::zeros({2}), {1, 1}, {0});
   });
+  c.rejects<ShapeError>("pad: wanted sizes that fit 63 bits",
+                        [] { ops::pad(Tensor::zeros({2}), {INT64_MAX}, {1}); });
   c.rejects<ShapeError>("pad: wanted sizes of 0 or more; got -1",
                         [] { ops::pad(Tensor::zeros({2}), {-1}, {0}); });
 }

@@ -14,6 +14,7 @@ using Value = std::function<double(double)>;
 /// The samples every element-wise op of one tensor gets.
 void unary_case(OpCase& c, const Op& op, const Value& value, const Fill& fill = Fill::normal()) {
   c.covers({"unary_fwd", "unary_bwd"});
+  c.dtypes({DType::f32, DType::bf16, DType::f16});
   c.terms(1);
   const auto run = [op](const Inputs& i) { return op(i["x"]); };
   const auto formula = [value](const Inputs& i) {
