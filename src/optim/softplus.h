@@ -33,7 +33,7 @@ SING_ALWAYS_INLINE double Softplus<double>::operator()(double x) const {
 template <>
 SING_ALWAYS_INLINE float Softplus<float>::operator()(float x) const {
   const float bx = x * beta_;
-  const float z = std::min(bx, 20.0f);
+  const float z = std::min(20.0f, bx);   // 20 for NaN, which comes back by way of x below
   constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
   constexpr float kMinusLog2E = -1.44269504f;
   const float k = std::fma(z, kMinusLog2E, kRound) - kRound;

@@ -34,6 +34,7 @@ TEST(Softplus, IsAccurateInBothTypes) {
   EXPECT_NEAR(Softplus<double>(50)(0.0), 0.013862943611198906, 1e-17);
   EXPECT_EQ(Softplus<float>(50)(1e30f), 1e30f);
   EXPECT_TRUE(std::isinf(Softplus<float>(50)(INFINITY)));
+  EXPECT_TRUE(std::isnan(Softplus<float>(50)(NAN)));
 }
 
 }  // namespace
