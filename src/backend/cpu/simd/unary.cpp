@@ -84,11 +84,11 @@ void backward_of(const UnaryBackwardArgs& args) {
   });
 }
 
-#define SING_UNARY_OPS(X)                                                                          \
-  X(affine)                                                                                        \
-  X(abs)                                                                                           \
-  X(exp) X(log) X(sqrt) X(rsqrt) X(square) X(reciprocal) X(erf) X(sigmoid) X(tanh) X(relu) X(silu) \
-      X(gelu) X(gelu_tanh) X(leaky_relu) X(clamp)
+// clang-format off
+#define SING_UNARY_OPS(X) \
+  X(affine) X(abs) X(exp) X(log) X(sqrt) X(rsqrt) X(square) X(reciprocal) X(erf) \
+  X(sigmoid) X(tanh) X(relu) X(silu) X(gelu) X(gelu_tanh) X(leaky_relu) X(clamp)
+// clang-format on
 
 bool forward_own(const UnaryArgs& a) {
   if (!is_f32_or_bf16(a.dtype)) return false;
