@@ -111,6 +111,18 @@ TEST(PlanCache, KeepsTheMostRecentlyUsed) {
   EXPECT_EQ(cache.size(), 2u);
 }
 
+TEST(OneDnn, WhatItLacksIsLeftToTheReferenceAndFailuresAreNamed) {
+  using backend::onednn::guarded;
+  EXPECT_TRUE(guarded<int>(
+      "op", [](const int& a) { return a == 3; }, 3));
+  EXPECT_FALSE(guarded<int>(
+      "op", [](const int&) -> bool { throw dnnl::error(dnnl_unimplemented, "no"); }, 3));
+  EXPECT_THROW(
+      guarded<int>(
+          "op", [](const int&) -> bool { throw dnnl::error(dnnl_invalid_arguments, "bad"); }, 3),
+      BackendError);
+}
+
 TEST(BatchNorm, AnyThreadCountGivesTheSameBits) {
   for (const MemoryFormat format : {MemoryFormat::contiguous, MemoryFormat::channels_last}) {
     expect_same_bits_for_any_thread_count([&] {

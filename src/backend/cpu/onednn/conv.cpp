@@ -319,9 +319,19 @@ bool backward_weight(const Conv2dBwdWeightArgs& a) {
   return true;
 }
 
-SING_FAST_KERNEL(conv2d_fwd, forward, 50, "onednn")
-SING_FAST_KERNEL(conv2d_bwd_data, backward_data, 50, "onednn")
-SING_FAST_KERNEL(conv2d_bwd_weight, backward_weight, 50, "onednn")
+bool guarded_forward(const Conv2dFwdArgs& a) {
+  return backend::onednn::guarded("conv2d", forward, a);
+}
+bool guarded_backward_data(const Conv2dBwdDataArgs& a) {
+  return backend::onednn::guarded("conv2d", backward_data, a);
+}
+bool guarded_backward_weight(const Conv2dBwdWeightArgs& a) {
+  return backend::onednn::guarded("conv2d", backward_weight, a);
+}
+
+SING_FAST_KERNEL(conv2d_fwd, guarded_forward, 50, "onednn")
+SING_FAST_KERNEL(conv2d_bwd_data, guarded_backward_data, 50, "onednn")
+SING_FAST_KERNEL(conv2d_bwd_weight, guarded_backward_weight, 50, "onednn")
 
 }  // namespace
 }  // namespace sing::kernels

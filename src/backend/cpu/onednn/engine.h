@@ -5,10 +5,12 @@
 #include <dnnl.hpp>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "sing/core/dtype.h"
+#include "sing/core/error.h"
 
 namespace sing::backend::onednn {
 
@@ -28,6 +30,18 @@ class OneThread {
  private:
   int before_;
 };
+
+/// `kernel` as a fast kernel of slot `op`: false where oneDNN does not implement the problem (the
+/// reference takes over), BackendError for any other failure of the library.
+template <class Args>
+bool guarded(const char* op, bool (*kernel)(const Args&), const Args& args) {
+  try {
+    return kernel(args);
+  } catch (const dnnl::error& e) {
+    if (e.status == dnnl_unimplemented) return false;
+    throw BackendError(std::string(op) + ": oneDNN says: " + e.what());
+  }
+}
 
 /// f32 always; bf16 where the processor multiplies it natively.
 bool serves(DType dtype);
