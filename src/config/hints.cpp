@@ -113,16 +113,16 @@ std::string lower_words(std::string_view word) {
   return result;
 }
 
-// How a misspelling came about, cheapest first, to decide between equally near names: one letter
-// more or fewer and swapped neighbours happen more often than a wrong letter.
-bool same_letters_but_one(std::string_view word, std::string_view name) {
+// How likely a misspelling came about in this way, 0 first, to decide between equally near names:
+// swapped letters, then a letter more or fewer, then a wrong one.
+int unlikeliness(std::string_view word, std::string_view name) {
   std::string a(word), b(name);
   std::sort(a.begin(), a.end());
   std::sort(b.begin(), b.end());
-  if (a == b) return true;
-  if (a.size() == b.size()) return false;
-  return std::includes(b.begin(), b.end(), a.begin(), a.end()) ||
-         std::includes(a.begin(), a.end(), b.begin(), b.end());
+  if (a == b) return 0;
+  const bool subset = std::includes(b.begin(), b.end(), a.begin(), a.end()) ||
+                      std::includes(a.begin(), a.end(), b.begin(), b.end());
+  return subset ? 1 : 2;
 }
 
 }  // namespace
@@ -133,7 +133,7 @@ std::string nearest_missing(std::string_view word, const std::vector<std::string
   std::vector<std::string> ordered = names;
   std::stable_sort(ordered.begin(), ordered.end(), [&](const auto& a, const auto& b) {
     const auto rank = [&](const std::string& name) {
-      return std::pair(taken.find(name) != nullptr, !same_letters_but_one(word, name));
+      return std::pair(taken.find(name) != nullptr, unlikeliness(word, name));
     };
     return rank(a) < rank(b);
   });

@@ -98,6 +98,28 @@ TEST(Errors, SayWhatToDo) {
   }
 }
 
+// Equally near names: a key that is not there yet, then swapped letters, then one letter more or
+// less.
+TEST(Errors, TiesGoToTheLikelierKey) {
+  struct Alike {
+    int head = 0, heads = 0, lead = 0;
+    static void describe(Fields<Alike>& f) {
+      f("head", &Alike::head, "");
+      f("heads", &Alike::heads, "");
+      f("lead", &Alike::lead, "");
+    }
+  };
+  const auto hint = [](const std::string& text) {
+    Problems problems;
+    bind<Alike>(*read_yaml(text, "t", problems), problems);
+    return problems.ok() ? "" : problems.errors()[0].hint;
+  };
+  EXPECT_EQ(hint("heasd: 1"), "did you mean 'heads'?");
+  EXPECT_EQ(hint("ead: 1"), "did you mean 'head'?");
+  EXPECT_EQ(hint("{ead: 1, head: 2}"), "did you mean 'lead'?");
+  EXPECT_EQ(hint("{heasd: 1, heads: 2}"), "did you mean 'head'?");
+}
+
 TEST(Errors, MisspeltRequiredKeyIsNotMissingToo) {
   const testing::ConfigFolder folder;
   const auto errors = errors_of(folder.write("a.yaml", "vresion: 1\nmodle: mlp\n"));
