@@ -22,7 +22,7 @@ if(BUILD_SHARED_LIBS)
   set(SING_PC_REQUIRES "")
 else()  # whole, as in libraries.cmake
   set(SING_PC_LIBS "-Wl,--whole-archive -lsing_train -lsing -Wl,--no-whole-archive -ldnnl")
-  set(SING_PC_REQUIRES "spdlog fmt yaml-cpp libpng")
+  set(SING_PC_REQUIRES "spdlog fmt yaml-cpp libpng zlib")
 endif()
 # Relative to the file itself: an installed tree may be moved.
 file(RELATIVE_PATH SING_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)

@@ -15,6 +15,14 @@ namespace {
 namespace fs = std::filesystem;
 using Entry = const SingBackendTable* (*)(uint32_t);
 
+// A plugin brings the shared libsing with it; beside a static one that would be a second set of
+// slots and registries.
+#if defined(SING_STATIC_LIBRARY)
+constexpr bool kStatic = true;
+#else
+constexpr bool kStatic = false;
+#endif
+
 /// The folder of the library (or, in a static build, the program) this function is in.
 fs::path own_folder() {
   Dl_info info{};
@@ -100,11 +108,10 @@ std::vector<fs::path> plugin_candidates(DeviceType device, const char* chosen) {
 
 Plugin find_plugin(DeviceType device) {
   Plugin none;
-#if defined(SING_STATIC_LIBRARY)
-  // A plugin brings the shared libsing with it: a second set of slots and registries.
-  none.state.reason = "this program holds a static libsing, which cannot open backends";
-  return none;
-#else
+  if (kStatic) {
+    none.state.reason = "this program holds a static libsing, which cannot open backends";
+    return none;
+  }
   const auto candidates = plugin_candidates(device, std::getenv("SING_BACKEND_PATH"));
   std::string places;
   for (const fs::path& file : candidates) {
@@ -115,7 +122,6 @@ Plugin find_plugin(DeviceType device) {
   none.state.reason =
       std::string("no ") + name_of(device) + " backend is installed (looked for " + places + ")";
   return none;
-#endif
 }
 
 }  // namespace sing::backend

@@ -192,6 +192,13 @@ TEST_F(PluginDeathTest, KernelsMemoryAndErrorsCrossTheBoundary) {
               "strided_copy: no kernel for device cuda");
 }
 
+#if !defined(SING_TEST_PLUGINS)
+TEST(BackendState, StaticLibsingSaysWhyItHasNoBackends) {
+  EXPECT_FALSE(backend_state(DeviceType::cuda).usable);
+  EXPECT_THAT(backend_state(DeviceType::cuda).reason, HasSubstr("static libsing"));
+}
+#endif
+
 TEST(BackendState, TheCpuIsAlwaysThere) {
   EXPECT_TRUE(backend_state(DeviceType::cpu).usable);
   EXPECT_EQ(backend_state(DeviceType::cpu).reason, "");
