@@ -6,19 +6,21 @@ set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+# Beside the other build folders: the compiler cache knows files by their place relative to it.
+inside=$root/build-inside
+trap 'rm -rf "$work" "$inside"' EXIT
 jobs=$(nproc)
 export CMAKE_GENERATOR="${CMAKE_GENERATOR:-Ninja}" CMAKE_BUILD_PARALLEL_LEVEL="$jobs"
 
 say() { echo "== $*"; }
-outside() {  # folder, cmake arguments...: builds the outside project and runs it
+outside() {  # build folder, cmake arguments...: builds the outside project and runs it
   folder=$1
   shift
-  cmake -S "$root/tests/install" -B "$work/$folder" "$@" >"$work/log" 2>&1 ||
+  cmake -S "$root/tests/install" -B "$folder" "$@" >"$work/log" 2>&1 ||
     { cat "$work/log"; return 1; }
-  cmake --build "$work/$folder" >"$work/log" 2>&1 || { tail -40 "$work/log"; return 1; }
-  "$work/$folder/train_core"
-  "$work/$folder/train_config"
+  cmake --build "$folder" >"$work/log" 2>&1 || { tail -40 "$work/log"; return 1; }
+  "$folder/train_core"
+  "$folder/train_config"
 }
 
 for kind in shared static; do
@@ -38,7 +40,7 @@ for kind in shared static; do
   # The tree is moved once, to see that nothing in it holds the old place.
   mv "$work/prefix-$kind" "$work/moved-$kind"
   say "$kind: find_package"
-  outside "find-$kind" -DCMAKE_PREFIX_PATH="$work/moved-$kind"
+  outside "$work/find-$kind" -DCMAKE_PREFIX_PATH="$work/moved-$kind"
   say "$kind: pkg-config"
   pc=$(find "$work/moved-$kind" -name sing.pc)
   PKG_CONFIG_PATH=$(dirname "$pc")
@@ -56,7 +58,7 @@ done
 say "as a folder of the user's tree"
 launcher=$(command -v ccache || true)
 # The flags are those of a build of our own, so that its compiler cache serves this one.
-CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 outside inside -DSING_FROM_SOURCE="$root" -DSING_WERROR=ON \
+CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1 outside "$inside" -DSING_FROM_SOURCE="$root" -DSING_WERROR=ON \
   -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O2 -g1" \
   ${launcher:+-DCMAKE_CXX_COMPILER_LAUNCHER="$launcher"}
 echo "the library serves programs outside in every form"
