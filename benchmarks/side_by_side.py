@@ -1,0 +1,298 @@
+#!/usr/bin/env python3
+"""Runs the same networks, weights and batches in PyTorch and in SING, checks that results and
+gradients agree, then prints ratios of processor time.
+
+    cmake --preset release -DSING_BUILD_BENCHMARKS=ON && cmake --build --preset release
+    python3 benchmarks/side_by_side.py [--build build-release] [--threads 1] [--rounds 5] [TASK ...]
+
+Tasks: quickstart, vit_s (whole steps with SING + AdamW), block (one ViT-S block, forward and
+backward, batch 16), optimizer (the step alone on ViT-S). Needs torch and numpy. Both sides take
+turns in the same minute, each in a process of its own; the ratio is the median over the rounds.
+A pair whose results differ is not timed. The optimizer on PyTorch's side is a plain transcription
+of the method in tensor operations, one tensor after the other.
+"""
+import argparse
+import ctypes
+import json
+import math
+import os
+import statistics
+import struct
+import subprocess
+import tempfile
+import time
+
+import numpy as np
+
+
+def write_safetensors(path, tensors):
+    header, at = {}, 0
+    arrays = {k: np.ascontiguousarray(v.detach().numpy(), dtype=np.float32) for k, v in sorted(tensors.items())}
+    for name, a in arrays.items():
+        header[name] = {"dtype": "F32", "shape": list(a.shape), "data_offsets": [at, at + a.nbytes]}
+        at += a.nbytes
+    head = json.dumps(header, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % 8)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(head)) + head)
+        for a in arrays.values():
+            f.write(a.tobytes())
+
+
+def read_safetensors(path):
+    with open(path, "rb") as f:
+        (n,) = struct.unpack("<Q", f.read(8))
+        header, data = json.loads(f.read(n)), f.read()
+    kinds = {"F32": np.float32, "F64": np.float64}
+    header.pop("__metadata__", None)
+    return {k: np.frombuffer(data[e["data_offsets"][0]:e["data_offsets"][1]], kinds[e["dtype"]])
+            .reshape(e["shape"]) for k, e in header.items()}
+
+
+def define(torch):
+    nn, F = torch.nn, torch.nn.functional
+
+    class Attention(nn.Module):
+        def __init__(self, dim, heads):
+            super().__init__()
+            self.heads = heads
+            self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+
+        def forward(self, x):
+            b, t, c = x.shape
+            q, k, v = self.qkv(x).view(b, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+            weights = (q @ k.transpose(-2, -1) / math.sqrt(c // self.heads)).softmax(-1)
+            return self.proj((weights @ v).transpose(1, 2).reshape(b, t, c))
+
+    class Mlp(nn.Module):
+        def __init__(self, dim):
+            super().__init__()
+            self.fc1, self.fc2 = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
+
+        def forward(self, x):
+            return self.fc2(F.gelu(self.fc1(x)))
+
+    class Block(nn.Module):
+        def __init__(self, dim, heads, affine=True):
+            super().__init__()
+            self.norm1 = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=affine)
+            self.attn = Attention(dim, heads)
+            self.norm2 = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=affine)
+            self.mlp = Mlp(dim)
+
+        def forward(self, x):
+            x = x + self.attn(self.norm1(x))
+            return x + self.mlp(self.norm2(x))
+
+    class PatchEmbed(nn.Module):
+        def __init__(self, patch, dim):
+            super().__init__()
+            self.proj = nn.Conv2d(1, dim, patch, patch)
+
+        def forward(self, x):
+            return self.proj(x).flatten(2).transpose(1, 2)
+
+    class Vit(nn.Module):
+        def __init__(self, image, patch, dim, depth, heads, affine):
+            super().__init__()
+            self.patch, self.side = patch, image // patch
+            self.pos_embed = nn.Parameter(0.02 * torch.randn(1, self.side ** 2, dim))
+            self.patch_embed = PatchEmbed(patch, dim)
+            self.blocks = nn.Sequential(*[Block(dim, heads, affine) for _ in range(depth)])
+            self.norm = nn.LayerNorm(dim, eps=1e-6, elementwise_affine=affine)
+            self.head = nn.Linear(dim, patch * patch)
+
+        def forward(self, x):
+            y = self.head(self.norm(self.blocks(self.patch_embed(x) + self.pos_embed)))
+            s, p = self.side, self.patch
+            return y.view(-1, s, s, p, p).permute(0, 1, 3, 2, 4).reshape(-1, 1, s * p, s * p)
+
+    return Block, Vit
+
+
+class SingAdamW:
+    """SING, then AdamW with a softplus denominator, then LookAhead (optimizer `sing` of
+    benchmarks/support/workloads.h)."""
+
+    def __init__(self, torch, parameters, lr=5e-2, decay=5e-2, betas=(0.9, 0.999), beta=50.0):
+        self.torch, self.p = torch, list(parameters)
+        self.lr, self.decay, self.betas, self.beta, self.t = lr, decay, betas, beta, 0
+        self.m = [torch.zeros_like(p) for p in self.p]
+        self.v = [torch.zeros_like(p) for p in self.p]
+        self.slow = [p.detach().clone() for p in self.p]
+
+    def step(self):
+        torch = self.torch
+        self.t += 1
+        c1, c2 = 1 - self.betas[0] ** self.t, 1 - self.betas[1] ** self.t
+        with torch.no_grad():
+            for i, p in enumerate(self.p):
+                g = p.grad
+                if g.dim() > 1:
+                    g = g - g.mean(dim=tuple(range(1, g.dim())), keepdim=True)
+                g = g / (g.norm() + 1e-8)
+                if p.dim() > 1:
+                    p.mul_(1 - self.lr * self.decay)
+                self.m[i].mul_(self.betas[0]).add_(g, alpha=1 - self.betas[0])
+                self.v[i].mul_(self.betas[1]).addcmul_(g, g, value=1 - self.betas[1])
+                root = (self.v[i] / c2).sqrt()
+                p.addcdiv_(self.m[i], torch.nn.functional.softplus(root, beta=self.beta), value=-self.lr / c1)
+                if self.t % 5 == 0:
+                    self.slow[i].add_(p - self.slow[i], alpha=0.5)
+                    p.copy_(self.slow[i])
+
+
+class Theirs:
+    """A task on PyTorch: its inputs, its first results, and a step."""
+
+    def __init__(self, torch, task):
+        self.torch = torch
+        Block, Vit = define(torch)
+        torch.manual_seed(1)
+        self.inputs, self.optimizer, self.x = {}, None, None
+        if task == "block":
+            self.net = Block(384, 6)
+            self.x = torch.randn(16, 64, 384, requires_grad=True)
+            self.grad = torch.randn(16, 64, 384)
+            self.inputs = {"x": self.x, "grad": self.grad}
+        else:
+            small = task == "quickstart"
+            self.net = Vit(24, 4, 64, 4, 4, False) if small else Vit(128, 16, 384, 12, 6, True)
+            side, batch = (24, 32) if small else (128, 16)
+            self.x, self.y = torch.rand(batch, 1, side, side), torch.rand(batch, 1, side, side)
+            self.optimizer = SingAdamW(torch, self.net.parameters())
+            if task != "optimizer":
+                self.inputs = {"x": self.x, "y": self.y}
+        self.task = task
+        if task == "optimizer":
+            for n, p in self.net.named_parameters():
+                p.grad = 1e-3 * torch.randn_like(p)
+                self.inputs["grad/" + n] = p.grad
+        self.inputs.update({n: p.detach().clone() for n, p in self.net.named_parameters()})
+
+    def forward_backward(self):
+        self.net.zero_grad(set_to_none=False)
+        if self.task == "block":
+            self.x.grad = None
+            out = self.net(self.x)
+            out.backward(self.grad)
+        else:
+            out = self.torch.nn.functional.mse_loss(self.net(self.x), self.y)
+            out.backward()
+        return out
+
+    def first_results(self):
+        if self.task == "optimizer":
+            self.optimizer.step()
+            return {n: p.detach().numpy().copy() for n, p in self.net.named_parameters()}
+        out = self.forward_backward()
+        results = {n: p.grad.numpy().copy() for n, p in self.net.named_parameters()}
+        results["output" if self.task == "block" else "loss"] = out.detach().numpy()
+        return results
+
+    def step(self):
+        if self.task != "optimizer":
+            self.forward_backward()
+        if self.optimizer:
+            self.optimizer.step()
+
+    def seconds(self, n):
+        before = time.process_time()
+        for _ in range(n):
+            self.step()
+        return time.process_time() - before
+
+
+class Ours:
+    def __init__(self, program, task, inputs, folder, threads):
+        self.input, self.output = os.path.join(folder, "in"), os.path.join(folder, "out")
+        write_safetensors(self.input, inputs)
+        self.process = subprocess.Popen([program, task, self.input, self.output], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        env=dict(os.environ, SING_NUM_THREADS=str(threads)))
+        if self.process.stdout.readline().strip() != "ready":
+            raise SystemExit(f"{task}: {program} did not start")
+
+    def first_results(self):
+        return read_safetensors(self.output)
+
+    def seconds(self, n):
+        self.process.stdin.write(f"{n}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline().split()[0])
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def largest_difference(ours, theirs):
+    """Largest difference of a tensor, relative to the largest value of that tensor."""
+    missing = set(theirs) - set(ours)
+    if missing:
+        return math.inf, sorted(missing)[0]
+    # A tensor of rounding noise (the gradient of the bias of k, which softmax cancels) is measured
+    # against the rest and not against itself.
+    floor = 1e-4 * max(np.abs(v).max() for v in theirs.values())
+    return max((float(np.abs(ours[n] - v).max() / max(np.abs(v).max(), floor)), n) for n, v in theirs.items())
+
+
+def compare(torch, task, options, folder):
+    theirs = Theirs(torch, task)
+    ours = Ours(os.path.join(options.build, "benchmarks", "bench_side_by_side"), task,
+                theirs.inputs, folder, options.threads)
+    # f32 sums of up to 1,536 terms in another order, through 12 blocks and back.
+    limit = 2e-3
+    worst, name = largest_difference(ours.first_results(), theirs.first_results())
+    print(f"{task}: largest relative difference {worst:.1e} ({name})")
+    if not worst < limit:
+        print(f"{task}: results differ by more than {limit}, not timed")
+        return False
+    ours.seconds(1), theirs.seconds(1)
+    n = max(1, int(options.block_seconds / max(theirs.seconds(1), 1e-4)))
+    pairs = [(ours.seconds(n) / n, theirs.seconds(n) / n) for _ in range(options.rounds)]
+    ratios = sorted(b / a for a, b in pairs)
+    mine, other = (statistics.median(column) for column in zip(*pairs))
+    print(f"{task}: SING {1e3 * mine:.2f} ms, PyTorch {1e3 * other:.2f} ms of processor time a step; "
+          f"PyTorch / SING {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}, "
+          f"{options.rounds} rounds of {n} steps)")
+    ours.close()
+    return True
+
+
+def blas_in_use():
+    with open("/proc/self/maps") as f:
+        paths = {line.split()[-1] for line in f if "blas" in line.lower() or "mkl" in line.lower()}
+    return ", ".join(sorted(os.path.realpath(p) for p in paths)) or "none found"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("tasks", nargs="*", default=["quickstart", "block", "vit_s", "optimizer"])
+    parser.add_argument("--build", default="build-release")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--block-seconds", type=float, default=2.0)
+    options = parser.parse_args()
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(options.threads)
+    try:  # Debian's reference BLAS would make PyTorch thirty times slower: say which one it is
+        ctypes.CDLL("libopenblas.so.0", mode=ctypes.RTLD_GLOBAL)
+    except OSError:
+        print("no OpenBLAS here: PyTorch uses whatever BLAS it was linked with")
+    try:
+        import torch
+    except ImportError:
+        print("PyTorch is not installed: nothing to compare with")
+        return 0
+    torch.set_num_threads(options.threads)
+    print(f"PyTorch {torch.__version__}, {options.threads} thread(s), BLAS: {blas_in_use()}")
+    ok = True
+    for task in options.tasks:
+        with tempfile.TemporaryDirectory() as folder:
+            ok = compare(torch, task, options, folder) and ok
+    return 0 if ok else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
