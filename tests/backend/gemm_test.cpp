@@ -164,6 +164,21 @@ TEST(Gemm, NarrowInputsIntoWideSums) {
            .accumulate = true});
 }
 
+TEST(Gemm, NarrowChunksOfRows) {
+  for (int layout = 0; layout < 4; ++layout)
+    for (const Epilogue e : {Epilogue::none, Epilogue::gelu})
+      check({.m = 300,
+             .n = 70,
+             .k = 40,
+             .a_transposed = (layout & 1) != 0,
+             .b_transposed = (layout & 2) != 0,
+             .dtype = DType::bf16,
+             .c_dtype = DType::bf16,
+             .bias = true,
+             .epilogue = e,
+             .c_extra = 3});
+}
+
 TEST(Gemm, Batches) {
   for (const bool repeat : {false, true}) {
     check({.m = 20, .n = 33, .k = 17, .batch = 5, .repeat_b = repeat});

@@ -8,6 +8,7 @@
 #include "kernels/gemm.h"
 
 #include "backend/cpu/scratch.h"
+#include "backend/cpu/simd/gemm_finish.h"
 #include "backend/cpu/simd/gemm_tile.h"
 #include "sing/core/thread_pool.h"
 
@@ -319,4 +320,11 @@ bool gemm_own(const GemmArgs& g) {
 SING_SIMD_KERNEL(gemm, gemm_own, "own")
 
 }  // namespace
+
+// Declared in gemm_finish.h for the avx512 level.
+void finish_sums(const GemmArgs& g, const float* sums, int64_t stride, int64_t c_at, int64_t column,
+                 int64_t rows, int64_t n, bool add_old) {
+  finish(g, sums, stride, c_at, column, rows, n, add_old);
+}
+
 }  // namespace sing::kernels::SING_SIMD
