@@ -59,6 +59,10 @@ struct CheckpointPlace {
 };
 SING_API CheckpointPlace find_checkpoint(const std::string& text);
 
+/// The run that RUN, RUN@STEP or CKPT belongs to, without looking at checkpoints; empty for a
+/// checkpoint outside of any.
+SING_API std::string find_run(const std::string& text);
+
 /// The resolved config stored with a run.
 SING_API LoadedConfig load_run_config(const std::string& run,
                                       const std::vector<std::string>& overrides = {});

@@ -114,8 +114,12 @@ int run(const Arguments& arguments) {
   options.resume = arguments.get("resume", "auto");
   std::string run_config;
   if (!arguments.has("config") && options.resume != "auto" && options.resume != "never") {
-    const train::CheckpointPlace place = train::find_checkpoint(options.resume);
-    if (!place.run.empty()) run_config = place.run + "/config.yaml";
+    const std::string run = train::find_run(options.resume);
+    if (run.empty())
+      throw CheckpointError("there is no run at " + options.resume, {},
+                            "a run is a folder with status.json, such as runs/NAME/latest",
+                            "E0402");
+    run_config = run + "/config.yaml";
   }
   const train::LoadedConfig config = load_config(load_request(arguments, run_config));
   if (arguments.has("print-config")) {

@@ -109,6 +109,17 @@ CheckpointPlace find_checkpoint(const std::string& text) {
   return {run.path(), newest->path};
 }
 
+std::string find_run(const std::string& text) {
+  std::string path = text;
+  if (const size_t at = text.rfind('@');
+      at != std::string::npos && !posix_file_system().stat(text).ok())
+    path = text.substr(0, at);
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  if (RunFolder::is_run(path)) return RunFolder::open(path).path();
+  const std::string above = folder_of(folder_of(path));
+  return RunFolder::is_run(above) ? above : "";
+}
+
 LoadedConfig load_run_config(const std::string& run, const std::vector<std::string>& overrides) {
   config::LoadRequest request;
   request.files = {run + "/config.yaml"};

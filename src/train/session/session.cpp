@@ -50,6 +50,8 @@ class Session {
   const LoadedConfig& loaded_;
   const SessionOptions& options_;
   config::Value complete_;
+  std::unique_ptr<Experiment> experiment_;
+  std::string device_notice_;
   std::optional<RunFolder> folder_;
   std::optional<RunLock> lock_;
   std::string start_from_;  // checkpoint folder; empty: the newest of the run, if any
@@ -70,6 +72,9 @@ void Session::choose_folder() {
     folder_ =
         find_unfinished(options_.output_root, name(), run_hash(complete_), options_.max_steps);
     continued_ = folder_.has_value();
+  } else if (resume != "never" && RunFolder::is_run(resume)) {
+    folder_ = RunFolder::open(resume);  // its newest checkpoint, once the lock is held
+    continued_ = true;
   } else if (resume != "never") {
     const CheckpointPlace place = find_checkpoint(resume);
     start_from_ = place.folder;
@@ -174,10 +179,7 @@ void Session::resume(Trainer& trainer) {
 
 void Session::train(SessionReport& report) {
   const ExperimentConfig& config = loaded_.config;
-  std::string notice;
-  resolve_device(config.train.device, &notice);
-  if (config.train.threads) set_num_threads(static_cast<int>(*config.train.threads));
-  Experiment experiment(config);
+  Experiment& experiment = *experiment_;
   std::string precision_notice;
   const Precision precision = experiment.precision(&precision_notice);
   experiment.initialize_model();
@@ -206,7 +208,7 @@ void Session::train(SessionReport& report) {
   for (const auto& [label, text] : banner_lines(experiment, *optimizer, precision))
     console_->head(label, text);
   console_->head("output", folder_->path());
-  for (const std::string& text : {notice, precision_notice})
+  for (const std::string& text : {device_notice_, precision_notice})
     if (!text.empty()) console_->event("note", {{"what", text}}, "  note     " + text);
   if (!experiment.init_report().empty())
     console_->event("note", {{"what", experiment.init_report()}}, experiment.init_report());
@@ -322,6 +324,11 @@ void Session::report_failure(const Error& error, int64_t step) const {
 
 SessionReport Session::run() {
   SessionReport report;
+  // What can be refused is refused before anything is written.
+  if (loaded_.config.train.threads)
+    set_num_threads(static_cast<int>(*loaded_.config.train.threads));
+  resolve_device(loaded_.config.train.device, &device_notice_);
+  experiment_ = std::make_unique<Experiment>(loaded_.config);
   choose_folder();
   report.folder = folder_->path();
   compare_with_checkpoint();

@@ -1,0 +1,300 @@
+// Help, exit codes, output streams, shipped configs: what people meet first.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "sing/config/describe.h"
+#include "sing/core/json.h"
+#include "sing/data/image_io.h"
+#include "sing/tensor/safetensors.h"
+#include "support/config_mutations.h"
+#include "support/program.h"
+#include "support/toy_experiment.h"
+
+namespace sing {
+namespace {
+
+using test::run_program;
+using test::TemporaryFolder;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+std::string config_path(const std::string& name) {
+  return std::string(SING_SOURCE_DIR) + "/configs/" + name;
+}
+
+std::vector<std::string> shipped() {
+  std::vector<std::string> paths;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::string(SING_SOURCE_DIR) + "/configs"))
+    if (entry.path().extension() == ".yaml") paths.push_back(entry.path());
+  return paths;
+}
+
+std::string read_text(const std::string& path) {
+  std::stringstream content;
+  content << std::ifstream(path).rdbuf();
+  return content.str();
+}
+
+TEST(Help, IsQuickAndOnStdout) {
+  for (const char* verb : {"train", "eval", "predict", "data", "check", "summary", "ls", "show",
+                           "explain", "schema", "doctor"}) {
+    const test::Finished help = run_program("sing", {verb, "--help"});
+    EXPECT_EQ(help.code, 0) << verb;
+    EXPECT_THAT(help.output, HasSubstr(std::string("usage: sing ") + verb));
+    EXPECT_THAT(help.output, HasSubstr("'sing explain KEY' describes any config key"));
+    EXPECT_EQ(help.error, "");
+  }
+  // Processor time of the whole process, not wall time: the promise is "feels instant".
+  EXPECT_LT(run_program("sing-train", {"--help"}).cpu_seconds, 0.05);
+  EXPECT_LT(run_program("sing", {"--version"}).cpu_seconds, 0.05);
+  EXPECT_THAT(run_program("sing-train", {"--version"}).output, HasSubstr("sing 0."));
+}
+
+TEST(Usage, MistakesEndWithCode2AndAHint) {
+  const auto expect = [](const std::vector<std::string>& words, const std::string& text) {
+    const test::Finished run = run_program("sing", words);
+    EXPECT_EQ(run.code, 2) << text;
+    EXPECT_THAT(run.error, HasSubstr(text));
+    EXPECT_EQ(run.output, "");
+  };
+  expect({"trian"}, "did you mean 'sing train'?");
+  expect({"train", "--confg", "x"}, "did you mean '--config'?");
+  expect({"train"}, "no config");
+  expect({"train", "-c", "x.yaml", "stray"}, "neither a flag nor key=value");
+  expect({"train", "-c"}, "--config wants a value");
+  expect({"train", "-c", "none.yaml"}, "none.yaml");
+  expect({"train", "-c", config_path("quickstart.yaml"), "--max-steps", "none"},
+         "--max-steps wants");
+  expect({"show", "quikstart"}, "did you mean 'quickstart'?");
+  expect({"explain", "wieght_decay"}, "weight_decay");
+}
+
+TEST(Usage, MisspeltKeyShowsPlaceAndSuggestion) {
+  const TemporaryFolder folder;
+  std::string text = test::toy_config();
+  text.replace(text.find("weight_decay"), 12, "wieght_decay");
+  std::ofstream(folder / "bad.yaml") << text;
+  const test::Finished run = run_program("sing-train", {"-c", folder / "bad.yaml"});
+  EXPECT_EQ(run.code, 2);
+  EXPECT_THAT(run.error, HasSubstr("sing-train: error[E0201]: unknown key 'wieght_decay'"));
+  EXPECT_THAT(run.error, HasSubstr("bad.yaml:8:33"));
+  EXPECT_THAT(run.error, HasSubstr("^^^^^^^^^^^^ did you mean 'weight_decay'?"));
+  EXPECT_THAT(run.error, HasSubstr("keys of adamw: "));
+  EXPECT_THAT(run.error, HasSubstr("1 error; nothing was started"));
+  EXPECT_FALSE(std::filesystem::exists("runs/bad"));
+}
+
+TEST(Configs, EveryMisspeltKeyIsRefusedWithTheRightSuggestion) {
+  int tried = 0;
+  std::set<std::string> known;  // a slip that gives another key cannot be seen as a slip
+  for (const config::KeyInfo& info : config::all_keys(config::schema_of<train::ExperimentConfig>()))
+    known.insert(info.field->name);
+  for (const std::string& path : shipped()) {
+    const TemporaryFolder folder;
+    for (const std::string& other : shipped())
+      std::filesystem::copy(other, folder / std::filesystem::path(other).filename().string());
+    const std::string file = folder / std::filesystem::path(path).filename().string();
+    for (const auto& mutation : sing::testing::mutate_keys(read_text(path))) {
+      if (known.contains(mutation.mutated)) continue;
+      std::ofstream(file) << mutation.text;
+      config::LoadRequest request;
+      request.files = {file};
+      try {
+        config::load<train::ExperimentConfig>(request);
+        ADD_FAILURE() << path << ": " << mutation.path << " as " << mutation.mutated
+                      << " was taken";
+      } catch (const config::ConfigErrors& errors) {
+        ++tried;
+        bool found = false;
+        for (const config::Diagnostic& d : errors.diagnostics())
+          found |= d.origin.line == mutation.line && d.origin.column == mutation.column &&
+                   d.what.find("'" + mutation.mutated + "'") != std::string::npos &&
+                   d.hint.find("'" + mutation.key + "'") != std::string::npos;
+        EXPECT_TRUE(found) << path << ": " << mutation.path << " as " << mutation.mutated << "\n"
+                           << config::render(errors, "sing-train");
+      }
+    }
+  }
+  EXPECT_GT(tried, 500);
+}
+
+TEST(Configs, ShippedOnesPassTheCheck) {
+  std::vector<std::string> words = {"check"};
+  for (const std::string& path : shipped()) words.push_back(path);
+  const test::Finished run = run_program("sing", words);
+  EXPECT_EQ(run.code, 0) << run.error;
+}
+
+TEST(Configs, PrintedConfigGivesTheSameConfig) {
+  const TemporaryFolder folder;
+  for (const char* form : {"full", "minimal"}) {
+    const test::Finished printed =
+        run_program("sing-train", {"-c", config_path("rde_vit_s_adamw.yaml"),
+                                   std::string("--print-config=") + form, "seed=7"});
+    ASSERT_EQ(printed.code, 0) << printed.error;
+    std::ofstream(folder / "again.yaml") << printed.output;
+    const test::Finished again = run_program(
+        "sing-train", {"-c", folder / "again.yaml", std::string("--print-config=") + form});
+    EXPECT_EQ(printed.output, again.output);
+  }
+  const test::Finished origin = run_program(
+      "sing-train", {"-c", config_path("rde_vit_s_adamw.yaml"), "--print-config=origin", "seed=7"});
+  EXPECT_THAT(origin.output, HasSubstr("override"));
+  EXPECT_THAT(origin.output, HasSubstr("rde_vit_s.yaml:"));
+}
+
+TEST(Configs, SmokePassesForTheQuickstartAndItsTwin) {
+  for (const char* name : {"quickstart.yaml", "quickstart_adamw.yaml"}) {
+    const test::Finished run = run_program("sing-train", {"-c", config_path(name), "--smoke"});
+    EXPECT_EQ(run.code, 0) << run.error;
+    EXPECT_THAT(run.output, HasSubstr("smoke ok"));
+  }
+}
+
+TEST(Output, NoEscapesOffATerminal) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "toy.yaml") << test::toy_config();
+  const test::Finished run =
+      run_program("sing-train", {"-c", folder / "toy.yaml", "-o", folder / "runs"});
+  EXPECT_EQ(run.code, 0);
+  EXPECT_EQ(run.output, "") << "progress belongs on stderr";
+  EXPECT_EQ(run.error.find_first_of("\x1b\r"), std::string::npos);
+  EXPECT_THAT(run.error, HasSubstr(" eval   step="));
+  const std::string latest = folder / "runs/toy/latest";
+  for (const char* file :
+       {"config.yaml", "config.origin.yaml", "command.txt", "env.json", "status.json",
+        "metrics.jsonl", "log.txt", "summary.json", "curves.svg", "metrics.svg",
+        "samples/step-00000006.png", "checkpoints/best/manifest.json"})
+    EXPECT_TRUE(std::filesystem::exists(latest + "/" + file)) << file;
+  const JsonValue summary = parse_json(read_text(latest + "/summary.json"), "summary");
+  EXPECT_EQ(summary.at("step").as_integer(), 6);
+  EXPECT_THAT(read_text(latest + "/env.json"), HasSubstr("compiler"));
+}
+
+TEST(Output, StoredConfigRepeatsTheRunBitForBit) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "toy.yaml") << test::toy_config();
+  ASSERT_EQ(run_program("sing-train", {"-c", folder / "toy.yaml", "-o", folder / "a"}).code, 0);
+  ASSERT_EQ(
+      run_program("sing-train", {"-c", folder / "a/toy/latest/config.yaml", "-o", folder / "b"})
+          .code,
+      0);
+  const auto x = load_tensors(folder / "a/toy/latest/checkpoints/last/model.safetensors");
+  const auto y = load_tensors(folder / "b/toy/latest/checkpoints/last/model.safetensors");
+  EXPECT_THAT(test::differences(x, y), ::testing::IsEmpty());
+}
+
+TEST(EvalPredict, AgreeWithTheRun) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "toy.yaml") << test::toy_config();
+  ASSERT_EQ(run_program("sing-train", {"-c", folder / "toy.yaml", "-o", folder / "runs"}).code, 0);
+  const std::string latest = folder / "runs/toy/latest";
+  const JsonValue summary = parse_json(read_text(latest + "/summary.json"), "summary");
+  const test::Finished eval = run_program("sing-eval", {latest, "--json"});
+  ASSERT_EQ(eval.code, 0) << eval.error;
+  const JsonValue values = parse_json(eval.output, "eval");
+  EXPECT_EQ(values.at("metrics").at("eval/test/mse").as_double(),
+            summary.at("last").at("eval/test/mse").as_double());
+  // The same weights through model.init_from of a config.
+  const test::Finished from_weights = run_program(
+      "sing-eval", {"-c", folder / "toy.yaml", "--json",
+                    "model.init_from=" + latest + "/checkpoints/last/model.safetensors"});
+  ASSERT_EQ(from_weights.code, 0) << from_weights.error;
+  EXPECT_EQ(parse_json(from_weights.output, "eval").at("metrics").at("eval/test/mse").as_double(),
+            values.at("metrics").at("eval/test/mse").as_double());
+  // The test split written out and predicted: the same mean squared error, by hand.
+  ASSERT_EQ(run_program("sing", {"data", "generate", "-c", folder / "toy.yaml", "--split", "test",
+                                 "-o", folder / "test.safetensors"})
+                .code,
+            0);
+  const test::Finished predict = run_program(
+      "sing-predict", {latest, folder / "test.safetensors", "-o", folder / "out.safetensors"});
+  ASSERT_EQ(predict.code, 0) << predict.error;
+  const auto samples = load_tensors(folder / "test.safetensors");
+  const auto out = load_tensors(folder / "out.safetensors");
+  const std::vector<double> truth = samples.at("target").to_vector();
+  const std::vector<double> guess = out.at("prediction").to_vector();
+  ASSERT_EQ(truth.size(), guess.size());
+  double sum = 0;
+  for (size_t i = 0; i < truth.size(); ++i) sum += (truth[i] - guess[i]) * (truth[i] - guess[i]);
+  EXPECT_NEAR(sum / static_cast<double>(truth.size()),
+              values.at("metrics").at("eval/test/mse").as_double(), 1e-9);
+  // A picture in, a picture out.
+  data::Image8 image{24, 24, 1, std::vector<uint8_t>(24 * 24, 0)};
+  data::write_png(folder / "in.png", image);
+  ASSERT_EQ(run_program("sing-predict", {latest, folder / "in.png", "-o", folder / "out.png"}).code,
+            0);
+  EXPECT_EQ(data::read_png(folder / "out.png").width, 24);
+}
+
+TEST(ExitCodes, EachFamilyHasItsCase) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "toy.yaml") << test::toy_config();
+  const std::string toy = folder / "toy.yaml";
+  const auto train = [&](std::vector<std::string> words) {
+    std::vector<std::string> all = {"-c", toy, "-o", folder / "runs"};
+    all.insert(all.end(), words.begin(), words.end());
+    return run_program("sing-train", all);
+  };
+  EXPECT_EQ(train({}).code, 0);
+  EXPECT_EQ(train({"train.device=cuda"}).code, 2);
+  EXPECT_EQ(train({"optimizer.host.lr=-1"}).code, 2);
+  EXPECT_EQ(
+      train({"optimizer.groups=[{match: {tags: [head]}, freeze: true}, {match: {name: nothing}, "
+             "freeze: true}]"})
+          .code,
+      2);
+  // Data: a truncated safetensors file.
+  const std::string latest = folder / "runs/toy/latest";
+  std::ofstream(folder / "cut.safetensors") << "\x20";
+  const test::Finished cut =
+      run_program("sing-predict", {std::filesystem::canonical(latest), folder / "cut.safetensors",
+                                   "-o", folder / "o.safetensors"});
+  EXPECT_EQ(cut.code, 3) << cut.error;
+  EXPECT_THAT(cut.error, HasSubstr("cut.safetensors"));
+  // Checkpoint: nowhere to write; nothing to read.
+  EXPECT_EQ(run_program("sing-train", {"-c", toy, "-o", "/proc/sing-cannot-write"}).code, 4);
+  EXPECT_EQ(run_program("sing-eval", {folder / "nothing"}).code, 4);
+  // Diverged: a rate that no network survives; the third start refuses at once.
+  const std::vector<std::string> hopeless = {"optimizer.host.lr=1e30",
+                                             "optimizer.transforms=[]",
+                                             "optimizer.host.softplus_beta=null",
+                                             "optimizer.lookahead=null",
+                                             "-n",
+                                             "hopeless"};
+  const test::Finished first = train(hopeless);
+  EXPECT_EQ(first.code, 5) << first.error;
+  EXPECT_THAT(first.error, HasSubstr("weights are those of step"));
+  EXPECT_EQ(train(hopeless).code, 5);
+  const test::Finished third = train(hopeless);
+  EXPECT_EQ(third.code, 5);
+  EXPECT_THAT(third.error, HasSubstr("failed twice"));
+  // Memory: more than any machine has.
+  const test::Finished huge = train({"model.dim=262144", "-n", "huge"});
+  EXPECT_EQ(huge.code, 6) << huge.error;
+  EXPECT_THAT(huge.error, HasSubstr("out of memory"));
+}
+
+TEST(Components, AreListedAndExplained) {
+  const test::Finished all = run_program("sing", {"ls"});
+  EXPECT_EQ(all.code, 0);
+  for (const char* name : {"adamw", "sgd", "sing", "cosine", "rde", "vit_s", "resnet18", "mse",
+                           "depth_accuracy", "quickstart"})
+    EXPECT_THAT(all.output, HasSubstr(name));
+  for (const char* word :
+       {"optimizers", "models", "data", "transforms", "schedules", "metrics", "losses", "recipes"})
+    EXPECT_EQ(run_program("sing", {"ls", word}).code, 0) << word;
+  EXPECT_THAT(run_program("sing", {"explain", "softplus_beta"}).output, HasSubstr("softplus"));
+  const JsonValue schema = parse_json(run_program("sing", {"schema"}).output, "schema");
+  EXPECT_TRUE(schema.find("$schema") != nullptr);
+  EXPECT_THAT(run_program("sing", {"show", "quickstart"}).output, HasSubstr("transforms: [sing]"));
+  EXPECT_THAT(run_program("sing", {"doctor", "--json"}).output, HasSubstr("\"faults\""));
+}
+
+}  // namespace
+}  // namespace sing
