@@ -4,5 +4,5 @@
 set -eu
 cd "$(dirname "$0")/.."
 tools/install_dependencies.sh
-tools/build.sh release sing_program
-exec build-release/sing-train --config configs/quickstart.yaml "$@"
+tools/build.sh default sing_program
+exec build/sing-train --config configs/quickstart.yaml "$@"

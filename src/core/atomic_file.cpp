@@ -175,12 +175,13 @@ void recover_folder(FileSystem& files, const std::string& folder) {
 }
 
 void make_directories(FileSystem& files, const std::string& path, Access access) {
-  const int code = files.mkdir(path, access);
+  int code = files.mkdir(path, access);
+  if (code == ENOENT && folder_of(path) != path) {
+    make_directories(files, folder_of(path), access);
+    code = files.mkdir(path, access);  // once: /proc says ENOENT although the folder above is there
+  }
   if (code == 0) {
     sync_folder_of(files, path);
-  } else if (code == ENOENT && folder_of(path) != path) {
-    make_directories(files, folder_of(path), access);
-    make_directories(files, path, access);
   } else if (code != EEXIST) {
     throw_write_error(path, code);
   }

@@ -4,16 +4,6 @@
 #include <vector>
 
 namespace sing {
-namespace {
-
-/// Equal for words that differ in the order of their letters only.
-std::string sorted_letters(std::string_view word) {
-  std::string letters(word);
-  std::sort(letters.begin(), letters.end());
-  return letters;
-}
-
-}  // namespace
 
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> before(b.size() + 1), last(b.size() + 1), row(b.size() + 1);
@@ -38,10 +28,7 @@ std::string nearest_name(std::string_view word, std::span<const std::string> can
   size_t best_edits = (word.size() <= 3 ? 1 : std::max<size_t>(2, word.size() / 3)) + 1;
   for (const std::string& candidate : candidates) {
     const size_t distance = edit_distance(word, candidate);
-    // Letters in the wrong order are the likelier slip where another word is as near: `heasd`.
-    const bool same_letters = sorted_letters(word) == sorted_letters(candidate);
-    const bool nearer = distance < best_edits || (distance == best_edits && same_letters);
-    if (nearer && distance < std::max(word.size(), candidate.size())) {
+    if (distance < best_edits && distance < std::max(word.size(), candidate.size())) {
       best_edits = distance;
       best = candidate;
     }

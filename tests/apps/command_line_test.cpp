@@ -275,7 +275,14 @@ TEST(ExitCodes, EachFamilyHasItsCase) {
   EXPECT_EQ(third.code, 5);
   EXPECT_THAT(third.error, HasSubstr("failed twice"));
   // Memory: more than any machine has.
-  const test::Finished huge = train({"model.dim=262144", "-n", "huge"});
+  // Memory: less address space than the model needs.
+  rlimit before{};
+  getrlimit(RLIMIT_AS, &before);
+  rlimit tight = before;
+  tight.rlim_cur = rlim_t{1} << 30;
+  setrlimit(RLIMIT_AS, &tight);
+  const test::Finished huge = train({"model.dim=8192", "model.depth=8", "-n", "huge"});
+  setrlimit(RLIMIT_AS, &before);
   EXPECT_EQ(huge.code, 6) << huge.error;
   EXPECT_THAT(huge.error, HasSubstr("out of memory"));
 }
