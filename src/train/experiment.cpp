@@ -168,9 +168,12 @@ Device resolve_device(const std::string& text, std::string* notice) {
     return device;
   } catch (const DeviceError& error) {
     if (cuda) throw;
-    if (notice)
-      *notice = std::string(error.what()) + "; training on cpu (" +
+    if (notice) {
+      // Where it was looked for is in `sing doctor`; the fall-back is one short line.
+      const std::string reason = error.what();
+      *notice = reason.substr(0, reason.find(" (")) + "; training on cpu (" +
                 backend::runtime({}).description() + ")";
+    }
     return {};
   }
 }

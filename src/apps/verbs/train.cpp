@@ -107,6 +107,18 @@ std::string command_text(const Arguments& arguments) {
   return text;
 }
 
+/// "configs/a.yaml + 2 overrides (seed=2, optimizer.host.lr=1e-2)".
+std::string config_source(const config::LoadRequest& request) {
+  std::string text;
+  for (const std::string& file : request.files) text += (text.empty() ? "" : ", ") + file;
+  if (request.overrides.empty()) return text;
+  std::string words;
+  for (const std::string& word : request.overrides) words += (words.empty() ? "" : ", ") + word;
+  const size_t count = request.overrides.size();
+  return text + " + " + std::to_string(count) + (count == 1 ? " override (" : " overrides (") +
+         words + ")";
+}
+
 int run(const Arguments& arguments) {
   const train::StopSignals signals;  // from here on a signal saves instead of killing
   no_words(arguments, "train");
@@ -121,7 +133,8 @@ int run(const Arguments& arguments) {
                             "E0402");
     run_config = run + "/config.yaml";
   }
-  const train::LoadedConfig config = load_config(load_request(arguments, run_config));
+  const config::LoadRequest request = load_request(arguments, run_config);
+  const train::LoadedConfig config = load_config(request);
   if (arguments.has("print-config")) {
     print_config(config, arguments.get("print-config"));
     return 0;
@@ -141,6 +154,7 @@ int run(const Arguments& arguments) {
   options.max_steps = arguments.integer("max-steps", 1, int64_t{1} << 62);
   options.overfit = arguments.integer("overfit", 1, int64_t{1} << 62).value_or(0);
   options.command = command_text(arguments);
+  options.config_source = config_source(request);
   if (arguments.has("smoke")) return run_smoke(config, options);
   const train::SessionReport report = train::run_session(config, options);
   return static_cast<int>(report.exit_code);

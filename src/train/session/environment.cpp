@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "sing/backend/runtime.h"
+#include "sing/config/bind.h"
 #include "sing/core/thread_pool.h"
 #include "sing/core/version.h"
 #include "sing/train/console.h"
@@ -34,6 +35,9 @@ std::string optimizer_chain(const optim::OptimizerConfig& config) {
   std::string text;
   for (const auto& stage : config.transforms) text += stage.name() + " → ";
   text += config.host.name();
+  const config::Value options = config::to_value(config);
+  const config::Value* softplus = options.find_path("host.softplus_beta");
+  if (softplus && !softplus->is_null()) text += " (softplus " + softplus->text + ")";
   if (config.lookahead)
     text += fmt::format(" → lookahead {}/{}", config.lookahead->every, config.lookahead->alpha);
   if (config.ema) text += " → ema";

@@ -205,6 +205,7 @@ void Session::train(SessionReport& report) {
   trainer_options.precision = precision;
   Trainer trainer(trainer_options, experiment.model(), experiment.loss(), loader, *optimizer);
 
+  if (!options_.config_source.empty()) console_->head("config", options_.config_source);
   for (const auto& [label, text] : banner_lines(experiment, *optimizer, precision))
     console_->head(label, text);
   console_->head("output", folder_->path());
