@@ -1,3 +1,4 @@
+include(cmake/error_codes.cmake)
 sing_room_sources(app_sources apps)
 if(app_sources)
   add_executable(sing_program ${app_sources})
@@ -5,6 +6,7 @@ if(app_sources)
     RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
   target_link_libraries(sing_program PRIVATE sing_build sing::train fmt::fmt
     nlohmann_json::nlohmann_json)
+  sing_error_codes(sing_program)
   # One program under the names people type; the verb follows from the name.
   foreach(verb train eval predict)
     add_custom_command(TARGET sing_program POST_BUILD

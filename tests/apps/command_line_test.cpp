@@ -297,6 +297,8 @@ TEST(Components, AreListedAndExplained) {
        {"optimizers", "models", "data", "transforms", "schedules", "metrics", "losses", "recipes"})
     EXPECT_EQ(run_program("sing", {"ls", word}).code, 0) << word;
   EXPECT_THAT(run_program("sing", {"explain", "softplus_beta"}).output, HasSubstr("softplus"));
+  for (const char* code : {"E0201", "E0240", "E0501", "E0701", "W0222"})
+    EXPECT_THAT(run_program("sing", {"explain", code}).output, HasSubstr(code)) << code;
   const JsonValue schema = parse_json(run_program("sing", {"schema"}).output, "schema");
   EXPECT_TRUE(schema.find("$schema") != nullptr);
   EXPECT_THAT(run_program("sing", {"show", "quickstart"}).output, HasSubstr("transforms: [sing]"));

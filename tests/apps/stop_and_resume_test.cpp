@@ -46,20 +46,22 @@ std::vector<std::pair<double, double>> losses(const std::string& run) {
 const std::vector<std::string> kLonger = {"train.duration=20ep", "checkpoint.every=3st"};
 
 TEST(Kill, TwelveRandomMomentsLoseNothing) {
-  const Toy undisturbed(kLonger);
+  const std::vector<std::string> long_run = {"train.duration=150ep", "checkpoint.every=3st",
+                                             "eval.every=25ep"};
+  const Toy undisturbed(long_run);
   ASSERT_EQ(run_program("sing-train", undisturbed.words).code, 0);
-  const Toy toy(kLonger);
+  const Toy toy(long_run);
   int killed = 0;
   uint64_t word = 12345;  // fixed, so that a failure can be repeated; timing varies anyway
-  for (int attempt = 0; attempt < 60 && killed < 12; ++attempt) {
+  while (killed < 12) {
     Program program("sing-train", toy.words);
     word = word * 6364136223846793005ull + 1442695040888963407ull;
-    program.run_for(std::chrono::milliseconds(5 + (word >> 33) % 60));
+    program.run_for(std::chrono::milliseconds(5 + (word >> 33) % 90));
     program.kill(SIGKILL);
     if (program.wait() == 0) break;  // it got through; nothing is left to kill
     ++killed;
   }
-  EXPECT_GE(killed, 3);
+  EXPECT_EQ(killed, 12) << "the run is too short for this machine";
   const test::Finished last = run_program("sing-train", toy.words);
   ASSERT_EQ(last.code, 0) << last.error;
   // A run that had finished before is not continued: compare the newest folder that was.

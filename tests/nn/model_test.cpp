@@ -91,7 +91,7 @@ TEST(Model, VitParameterCounts) {
 }
 
 TEST(Model, QuickstartParameterCounts) {
-  const std::string options = "{name: vit, patch: 4, dim: 64, depth: 4, heads: 4, norm_affine: ";
+  const std::string options = "{name: vit, patch: 4, dim: 64, depth: 4, num_heads: 4, norm_affine: ";
   EXPECT_EQ(make(options + "trained}", depth(24, 1))->trainable_count(), 204'496);
   EXPECT_EQ(make(options + "none}", depth(24, 1))->parameter_count(), 203'344);
   const auto frozen = make(options + "frozen}", depth(24, 1));
@@ -192,7 +192,7 @@ TEST(Model, WhatDoesNotFitIsAConfigError) {
   EXPECT_EQ(code("{name: resnet18, num_classes: 10}", classes(32, 100)), "E0231");
   EXPECT_EQ(code("resnet18", depth(128, 1)), "E0232");
   EXPECT_EQ(code("{name: vit_s, head: image_to_image}", {}), "E0234");
-  EXPECT_EQ(code("{name: vit, dim: 10, heads: 3}", depth(128, 1)), "E0211");
+  EXPECT_EQ(code("{name: vit, dim: 10, num_heads: 3}", depth(128, 1)), "E0211");
   EXPECT_EQ(code("{name: vit, image_size: 20}", depth(20, 1)), "E0211");
   EXPECT_EQ(code("{name: vit, dropout: 1}", depth(128, 1)), "E0208");
   EXPECT_EQ(code("{name: vit, mlp_ratio: 1e-3}", depth(128, 1)), "E0211");
@@ -234,7 +234,7 @@ TEST(Model, InputsOfAnotherShapeAreRefused) {
 
 TEST(Model, SummaryFoldsRepeatedBlocks) {
   const auto model =
-      make("{name: vit, patch: 4, dim: 64, depth: 4, heads: 4, norm_affine: frozen}", depth(24, 1));
+      make("{name: vit, patch: 4, dim: 64, depth: 4, num_heads: 4, norm_affine: frozen}", depth(24, 1));
   const std::string text = summary_text(*model);
   EXPECT_NE(text.find("blocks.*.attn.qkv.weight   (192, 64)      4 x 12,288  weight\n"),
             std::string::npos)

@@ -21,7 +21,7 @@ namespace sing::test {
 inline const char* toy_config() {
   return R"(version: 1
 seed: 3
-model: {name: vit, patch: 8, dim: 16, depth: 1, heads: 2, dropout: 0.1}
+model: {name: vit, patch: 8, dim: 16, depth: 1, num_heads: 2, dropout: 0.1}
 data: {name: rde, preset: quick, train_size: 22, test_size: 8, batch_size: 4, workers: 1}
 loss: mse
 optimizer:

@@ -10,7 +10,7 @@ namespace {
 
 #if !defined(__SANITIZE_ADDRESS__)  // there every tensor is an allocation of its own, on purpose
 TEST(SteadyState, NoTensorMemoryRequestsAndNoPageFaults) {
-  test::ToyRun run({"model.patch=4", "model.dim=64", "model.depth=4", "model.heads=4",
+  test::ToyRun run({"model.patch=4", "model.dim=64", "model.depth=4", "model.num_heads=4",
                     "data.train_size=3200", "data.batch_size=32", "train.accumulate=1",
                     "train.duration=200st"});
   constexpr int64_t kWarm = 60, kMeasured = 130;

@@ -1,4 +1,5 @@
 #include <cstdio>
+#include <string_view>
 
 #include "apps/verb.h"
 #include "sing/config/describe.h"
@@ -9,10 +10,22 @@
 namespace sing::apps {
 namespace {
 
+struct Code {
+  std::string_view code, meaning;
+};
+constexpr Code kCodes[] = {
+#include "error_codes.inc"
+};
+
 int explain(const Arguments& arguments) {
   if (arguments.words.size() != 1)
     throw ConfigError("explain wants one key, name or code", {},
                       "for instance: sing explain optimizer.host.lr", "E0273");
+  for (const Code& code : kCodes) {
+    if (code.code != arguments.words.front()) continue;
+    std::printf("%s: %s\n", std::string(code.code).c_str(), std::string(code.meaning).c_str());
+    return 0;
+  }
   const std::string text =
       config::explain(config::schema_of<train::ExperimentConfig>(), arguments.words.front());
   std::fputs(text.c_str(), stdout);

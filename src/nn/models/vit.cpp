@@ -101,7 +101,7 @@ void VitOptions::describe(config::Fields<VitOptions>& f) {
   f("patch", &O::patch, "height and width of a patch").range(1, 1024).unit("pixels");
   f("depth", &O::depth, "transformer blocks").range(1, 1000);
   f("dim", &O::dim, "width of a token").range(1, 65536);
-  f("heads", &O::heads, "attention heads").range(1, 65536);
+  f("num_heads", &O::heads, "attention heads").range(1, 65536);
   f("mlp_ratio", &O::mlp_ratio, "width of the hidden layer of a block, in token widths")
       .range(0, 64, config::Ends::high);
   f("norm_affine", &O::norm_affine,
@@ -115,8 +115,8 @@ void VitOptions::describe(config::Fields<VitOptions>& f) {
     if (o.mlp_ratio * static_cast<double>(o.dim) < 0.5)
       c.fail("mlp_ratio", "the hidden layer would have no unit");
     if (o.dim % o.heads != 0)
-      c.fail("heads", "heads must divide dim; got " + std::to_string(o.heads) + " and " +
-                          std::to_string(o.dim));
+      c.fail("num_heads", "num_heads must divide dim; got " + std::to_string(o.heads) + " and " +
+                              std::to_string(o.dim));
     if (o.image_size && *o.image_size % o.patch != 0)
       c.fail("patch", "image_size must be a multiple of patch; got " +
                           std::to_string(*o.image_size) + " and " + std::to_string(o.patch));

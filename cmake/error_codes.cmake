@@ -1,0 +1,13 @@
+# docs/exit-codes.md is the one list of error codes; `sing explain CODE` reads what is made of it here.
+function(sing_error_codes target)
+  set(page ${PROJECT_SOURCE_DIR}/docs/exit-codes.md)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${page})
+  file(STRINGS ${page} rows REGEX "^\\| [EW][0-9][0-9][0-9][0-9] \\| .* \\|$")
+  set(text "")
+  foreach(row IN LISTS rows)
+    string(REGEX REPLACE "^\\| ([EW][0-9]+) \\| (.*) \\|$" "{\"\\1\", R\"doc(\\2)doc\"},\n" entry "${row}")
+    string(APPEND text "${entry}")
+  endforeach()
+  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/error_codes.inc CONTENT "${text}" @ONLY)
+  target_include_directories(${target} PRIVATE ${PROJECT_BINARY_DIR}/generated)
+endfunction()
