@@ -32,7 +32,7 @@ optimizer:
 train: {duration: 3ep, accumulate: 3, threads: 1}
 eval: {every: 1ep, metrics: [mse, depth_accuracy], batch_size: 4}
 checkpoint: {every: 1st, keep_last: 2}
-log: {every: 1st, samples: 2}
+log: {every: 1st, samples: 2, tensors_every: 2st}
 )";
 }
 

@@ -147,7 +147,7 @@ struct CheckpointOptions {
 struct LogOptions {
   config::Duration every = config::Duration::steps(10);
   int64_t samples = 4;
-  bool tensors = false;
+  std::optional<config::Duration> tensors_every = config::Duration::steps(100);
 
   static void describe(config::Fields<LogOptions>& f) {
     f("every", &LogOptions::every, "distance of the training records in metrics.jsonl")
@@ -156,8 +156,11 @@ struct LogOptions {
     f("samples", &LogOptions::samples,
       "rows of the prediction panel written at each evaluation (models that make images)")
         .range(0, 64);
-    f("tensors", &LogOptions::tensors,
-      "record sing/raw_norm/<tensor>, the gradient norm of each tensor before the transforms");
+    f("tensors_every", &LogOptions::tensors_every,
+      "distance of the records of sing/raw_norm/<tensor>, the gradient norm of each tensor before "
+      "the transforms; null: none")
+        .units({config::Duration::Unit::steps})
+        .at_least(1);
   }
 };
 

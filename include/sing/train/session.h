@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "sing/config/diff.h"
 #include "sing/core/export.h"
 #include "sing/train/console.h"
 #include "sing/train/evaluation.h"
@@ -43,12 +44,9 @@ struct SessionReport {
 /// by the caller (StopSignals). Throws what goes wrong; the run folder's status says the same.
 SING_API SessionReport run_session(const LoadedConfig& config, const SessionOptions& options);
 
-/// Keys in which two resolved configs differ and that a resumed run may not change.
-struct ConfigChange {
-  std::string key, checkpoint, config;
-};
-SING_API std::vector<ConfigChange> config_changes(const config::Value& checkpoint,
-                                                  const config::Value& config);
+/// Keys in which two resolved configs differ and that a continued run may not change.
+SING_API std::vector<config::Difference> config_changes(const config::Value& checkpoint,
+                                                        const config::Value& config);
 /// Hash of what makes two configs the same run: keys that may change freely are left out.
 SING_API std::string run_hash(const config::Value& complete);
 

@@ -12,7 +12,10 @@ RecordCallback::RecordCallback(const Experiment& experiment, const std::string& 
       resumed_(resumed),
       board_(std::move(board)),
       rates_(std::move(rates)),
-      interval_(options_.every, experiment.steps_per_epoch()) {}
+      interval_(options_.every, experiment.steps_per_epoch()) {
+  if (options_.tensors_every)
+    tensors_.emplace(*options_.tensors_every, experiment.steps_per_epoch());
+}
 
 void RecordCallback::on_event(Event event, Trainer& trainer) {
   const Counters& counters = trainer.counters();
@@ -24,7 +27,9 @@ void RecordCallback::on_event(Event event, Trainer& trainer) {
       values.emplace_back("eval/" + board_->split + "/" + value.metric, value.value);
     log_.write(position, values);
   }
-  if (event != Event::step_end || !(interval_.due(counters.step) || counters.step == 1)) return;
+  if (event != Event::step_end) return;
+  const bool tensors = tensors_ && tensors_->due(counters.step);
+  if (!tensors && !interval_.due(counters.step) && counters.step != 1) return;
   constexpr double kGib = 1024.0 * 1024.0 * 1024.0;
   MetricsLog::Values values = {
       {"train/loss", counters.loss},
@@ -38,7 +43,7 @@ void RecordCallback::on_event(Event event, Trainer& trainer) {
   }
   values.emplace_back("mem/peak_gib",
                       static_cast<double>(backend::runtime({}).memory().peak) / kGib);
-  if (options_.tensors) {
+  if (tensors) {
     const optim::GradientStatistics& statistics = trainer.optimizer().statistics();
     for (size_t i = 0; i < statistics.norms.size(); ++i)
       values.emplace_back("sing/raw_norm/" + trainer.optimizer().table().meta(i).name,

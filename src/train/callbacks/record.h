@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <optional>
 
 #include "sing/train/events.h"
 #include "sing/train/experiment.h"
@@ -24,6 +25,7 @@ class RecordCallback : public Callback {
   std::shared_ptr<EvalBoard> board_;
   std::shared_ptr<Rates> rates_;
   Interval interval_;
+  std::optional<Interval> tensors_;
 };
 
 }  // namespace sing::train

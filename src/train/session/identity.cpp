@@ -1,7 +1,7 @@
 // What makes two starts the same run, and where checkpoints are found by the words people type.
 #include <algorithm>
-#include <map>
 
+#include "sing/config/print.h"
 #include "sing/core/error.h"
 #include "sing/core/file_system.h"
 #include "sing/train/checkpoint_store.h"
@@ -22,48 +22,23 @@ bool is_free(std::string_view key) {
   });
 }
 
-void flatten(const config::Value& value, const std::string& path,
-             std::map<std::string, std::string>& out) {
-  if (value.is_map()) {
-    for (const auto& entry : value.entries)
-      flatten(entry.value, path.empty() ? entry.key : path + "." + entry.key, out);
-  } else if (value.is_list()) {
-    if (value.items.empty()) out[path] = "[]";
-    for (size_t i = 0; i < value.items.size(); ++i)
-      flatten(value.items[i], path + "." + std::to_string(i), out);
-  } else {
-    out[path] = value.is_null() ? "null" : value.text;
-  }
-}
-
 }  // namespace
 
-std::vector<ConfigChange> config_changes(const config::Value& checkpoint,
-                                         const config::Value& config) {
-  std::map<std::string, std::string> before, now;
-  flatten(checkpoint, "", before);
-  flatten(config, "", now);
-  std::vector<ConfigChange> changes;
-  for (const auto& [key, text] : before) {
-    const auto it = now.find(key);
-    const std::string other = it == now.end() ? "(not set)" : it->second;
-    if (other != text && !is_free(key)) changes.push_back({key, text, other});
-  }
-  for (const auto& [key, text] : now)
-    if (!before.contains(key) && !is_free(key)) changes.push_back({key, "(not set)", text});
+std::vector<config::Difference> config_changes(const config::Value& checkpoint,
+                                               const config::Value& config) {
+  std::vector<config::Difference> changes = config::differences(checkpoint, config);
+  std::erase_if(changes, [](const config::Difference& d) { return is_free(d.path); });
   return changes;
 }
 
 std::string run_hash(const config::Value& complete) {
-  std::map<std::string, std::string> flat;
-  flatten(complete, "", flat);
-  std::string text;
-  for (const auto& [key, value] : flat)
-    if (!is_free(key)) text += key + "=" + value + "\n";
-  char digits[17];
-  std::snprintf(digits, sizeof digits, "%016llx",
-                static_cast<unsigned long long>(hash_name(text.data(), text.size())));
-  return digits;
+  config::Value fixed = complete;
+  for (const std::string_view free : kFree) {
+    const size_t dot = free.find('.');
+    config::Value* map = dot == std::string_view::npos ? &fixed : fixed.find(free.substr(0, dot));
+    if (map != nullptr) map->erase(dot == std::string_view::npos ? free : free.substr(dot + 1));
+  }
+  return config::config_hash(fixed);
 }
 
 CheckpointPlace find_checkpoint(const std::string& text) {

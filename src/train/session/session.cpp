@@ -102,12 +102,13 @@ void Session::compare_with_checkpoint() const {
   if (run.empty() || !posix_file_system().stat(run + "/config.yaml").ok()) return;
   const LoadedConfig before = load_run_config(run);
   std::string lines;
-  for (const ConfigChange& change : config_changes(config::to_value(before.config), complete_)) {
-    if (std::find(options_.allow_change.begin(), options_.allow_change.end(), change.key) !=
+  for (const config::Difference& change :
+       config_changes(config::to_value(before.config), complete_)) {
+    if (std::find(options_.allow_change.begin(), options_.allow_change.end(), change.path) !=
         options_.allow_change.end())
       continue;
-    lines += fmt::format("\n  {:<28} checkpoint {:<12} config {}", change.key, change.checkpoint,
-                         change.config);
+    lines += fmt::format("\n  {:<28} checkpoint {:<12} config {}", change.path, change.before,
+                         change.after);
   }
   if (lines.empty()) return;
   throw ConfigError(
