@@ -91,7 +91,8 @@ TEST(Model, VitParameterCounts) {
 }
 
 TEST(Model, QuickstartParameterCounts) {
-  const std::string options = "{name: vit, patch: 4, dim: 64, depth: 4, num_heads: 4, norm_affine: ";
+  const std::string options =
+      "{name: vit, patch: 4, dim: 64, depth: 4, num_heads: 4, norm_affine: ";
   EXPECT_EQ(make(options + "trained}", depth(24, 1))->trainable_count(), 204'496);
   EXPECT_EQ(make(options + "none}", depth(24, 1))->parameter_count(), 203'344);
   const auto frozen = make(options + "frozen}", depth(24, 1));
@@ -233,8 +234,8 @@ TEST(Model, InputsOfAnotherShapeAreRefused) {
 }
 
 TEST(Model, SummaryFoldsRepeatedBlocks) {
-  const auto model =
-      make("{name: vit, patch: 4, dim: 64, depth: 4, num_heads: 4, norm_affine: frozen}", depth(24, 1));
+  const auto model = make(
+      "{name: vit, patch: 4, dim: 64, depth: 4, num_heads: 4, norm_affine: frozen}", depth(24, 1));
   const std::string text = summary_text(*model);
   EXPECT_NE(text.find("blocks.*.attn.qkv.weight   (192, 64)      4 x 12,288  weight\n"),
             std::string::npos)
