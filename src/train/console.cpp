@@ -159,6 +159,19 @@ void Console::progress(const Progress& p) {
   draw_bar();
 }
 
+void Console::evaluating(int64_t done, int64_t total) {
+  if (!progress_due()) return;
+  last_progress_ = monotonic_seconds();
+  if (format_ != LogFormat::bar) {
+    event("evaluate", {{"done", std::to_string(done) + "/" + std::to_string(total)}}, "");
+    return;
+  }
+  if (options_.quiet) return;
+  erase_bar();
+  bar_ = {"evaluating   " + grouped(done) + "/" + grouped(total) + " samples"};
+  draw_bar();
+}
+
 void Console::finish() {
   erase_bar();
   bar_.clear();

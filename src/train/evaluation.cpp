@@ -51,6 +51,8 @@ EvalResult evaluate(nn::Model& model, const std::vector<std::unique_ptr<metrics:
   data::Loader loader(request.dataset, options);
   for (const auto& metric : measures) metric->reset();
 
+  const int64_t wanted = request.limit > 0 ? std::min(request.limit, request.dataset->size())
+                                           : request.dataset->size();
   EvalResult result;
   Batch batch;
   while (loader.next(batch)) {
@@ -62,10 +64,9 @@ EvalResult evaluate(nn::Model& model, const std::vector<std::unique_ptr<metrics:
     for (const auto& metric : measures) metric->add(batch, output);
     keep_first(result, batch, output, request.keep_samples);
     result.samples += batch.size();
+    if (request.progress) request.progress(result.samples, wanted);
     if (request.interrupted && request.interrupted()) break;
   }
-  const int64_t wanted = request.limit > 0 ? std::min(request.limit, request.dataset->size())
-                                           : request.dataset->size();
   result.complete = result.samples >= wanted;
   for (size_t i = 0; i < measures.size(); ++i)
     result.values.push_back({names[i], measures[i]->value(), measures[i]->traits()});

@@ -34,6 +34,8 @@ class SING_API Console {
   void warning(const std::string& code, const std::string& text, const std::string& hint = {});
   /// The moving part; shows it only when it is due.
   void progress(const Progress& progress);
+  /// How far an evaluation is; shown like progress(), when it is due.
+  void evaluating(int64_t done, int64_t total);
   /// True when progress() would show something now: collecting the numbers may cost something.
   bool progress_due() const;
   /// Takes the bar away for good.

@@ -46,9 +46,10 @@ struct EvalRequest {
   data::BadSample on_bad_sample = data::BadSample::error;
   double max_bad = 1e-3;
   Precision precision = Precision::f32;
-  int64_t keep_samples = 0;           ///< how many of EvalResult::first
-  int64_t limit = 0;                  ///< samples; 0: all
-  std::function<bool()> interrupted;  ///< asked between batches
+  int64_t keep_samples = 0;                                   ///< how many of EvalResult::first
+  int64_t limit = 0;                                          ///< samples; 0: all
+  std::function<bool()> interrupted;                          ///< asked between batches
+  std::function<void(int64_t done, int64_t total)> progress;  ///< told after each batch
 };
 
 /// The metrics of a data set under the model, in evaluation mode without a tape; the model's mode

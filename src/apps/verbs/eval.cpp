@@ -29,8 +29,11 @@ int run(const Arguments& arguments) {
   if (request.precision == train::Precision::bf16) experiment.model().set_precision(DType::bf16);
   request.limit = arguments.integer("limit", 1, int64_t{1} << 62).value_or(0);
   request.interrupted = [] { return train::stop_signal() != 0; };
+  train::Console console(console_options(arguments));
+  request.progress = [&](int64_t done, int64_t total) { console.evaluating(done, total); };
   const train::EvalResult result = train::evaluate(experiment.model(), experiment.measures(),
                                                    experiment.measure_names(), request);
+  console.finish();
   if (!result.complete) return 128 + train::stop_signal();
 
   if (arguments.has("json")) {

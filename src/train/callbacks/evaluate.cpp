@@ -65,6 +65,7 @@ void EvaluateCallback::run(Trainer& trainer) {
   request.precision = trainer.options().precision;
   request.keep_samples = experiment_.config().log.samples;
   request.limit = limit_;
+  request.progress = progress;
   request.interrupted = [] { return stop_signal() != 0; };
   EvalResult result =
       evaluate(trainer.model(), experiment_.measures(), experiment_.measure_names(), request);

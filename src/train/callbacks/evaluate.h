@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,6 +34,8 @@ class EvaluateCallback : public Callback {
   /// `limit`: samples of an evaluation, 0 for all.
   EvaluateCallback(Experiment& experiment, std::shared_ptr<EvalBoard> board, int64_t limit);
   void on_event(Event event, Trainer& trainer) override;
+  /// Told how many samples of an evaluation are done.
+  std::function<void(int64_t done, int64_t total)> progress;
 
  private:
   void run(Trainer& trainer);

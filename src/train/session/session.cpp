@@ -254,7 +254,8 @@ void Session::train(SessionReport& report) {
   // Order: measure, evaluate (whose result the others use), save, record, show, draw.
   trainer.add(std::make_shared<RatesCallback>(rates));
   trainer.add(std::make_shared<RecordCallback>(experiment, folder_->file("metrics.jsonl"),
-                                               continued_ && step_ > 0, board, rates));
+                                               continued_, board, rates));
+  evaluation->progress = [this](int64_t done, int64_t total) { console_->evaluating(done, total); };
   trainer.add(evaluation);
   trainer.add(save);
   trainer.add(std::make_shared<DisplayCallback>(experiment, *console_, board, rates, save));
