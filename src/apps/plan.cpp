@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "sing/autograd/autocast.h"
 #include "sing/backend/runtime.h"
 #include "sing/core/error.h"
 #include "sing/core/file_system.h"
@@ -25,6 +26,9 @@ int64_t peak_of(train::Experiment& experiment, data::Loader& loader) {
   const nn::ForwardContext context(0, 0);
   runtime.reset_peak();
   const int64_t before = runtime.memory().in_use;
+  const autocast::Guard mixed(experiment.precision() == train::Precision::bf16
+                                  ? std::optional<DType>(DType::bf16)
+                                  : std::nullopt);
   experiment.loss().forward(experiment.model().forward_batch(batch), batch).backward();
   return runtime.memory().peak - before;
 }

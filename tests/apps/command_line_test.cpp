@@ -130,6 +130,16 @@ TEST(Configs, ShippedOnesPassTheCheck) {
   EXPECT_EQ(run.code, 0) << run.error;
 }
 
+TEST(Configs, DryRunShowsParametersAndMemory) {
+  for (const char* name : {"quickstart.yaml", "rde_vit_s.yaml"}) {
+    const test::Finished run = run_program("sing-train", {"-c", config_path(name), "--dry-run"});
+    EXPECT_EQ(run.code, 0) << run.error;
+    EXPECT_THAT(run.output, HasSubstr("memory   "));
+    EXPECT_THAT(run.output, HasSubstr("patch_embed.proj.weight"));
+    EXPECT_THAT(run.output, HasSubstr("ok: nothing was started"));
+  }
+}
+
 TEST(Configs, PrintedConfigGivesTheSameConfig) {
   const TemporaryFolder folder;
   for (const char* form : {"full", "minimal"}) {
