@@ -46,8 +46,8 @@ std::vector<std::pair<double, double>> losses(const std::string& run) {
 const std::vector<std::string> kLonger = {"train.duration=20ep", "checkpoint.every=3st"};
 
 TEST(Kill, TwelveRandomMomentsLoseNothing) {
-  const std::vector<std::string> long_run = {"train.duration=150ep", "checkpoint.every=3st",
-                                             "eval.every=25ep"};
+  const std::vector<std::string> long_run = {"train.duration=1200ep", "checkpoint.every=3st",
+                                             "eval.every=300ep"};
   const Toy undisturbed(long_run);
   ASSERT_EQ(run_program("sing-train", undisturbed.words).code, 0);
   const Toy toy(long_run);
