@@ -17,6 +17,11 @@ import struct
 import torch
 import torch.nn.functional as F
 
+from golden_manifest import write_manifest
+
+# Raised with every change of what is written.
+VERSION = 1
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.join(HERE, "nn")
 torch.set_default_dtype(torch.float64)
@@ -341,3 +346,4 @@ if __name__ == "__main__":
     layers()
     losses()
     models()
+    write_manifest(OUT, __file__, VERSION)

@@ -9,20 +9,13 @@
 
 #include "sing/nn/load.h"
 #include "sing/nn/module.h"
-#include "sing/tensor/safetensors.h"
+#include "support/golden_file.h"
 
 namespace sing::test {
-
-using Tensors = std::map<std::string, Tensor>;
 
 /// Golden values of PyTorch in f64: sums in another order differ by some eps = 2.2e-16 per term,
 /// and by what a deep net amplifies; the bound is the one promised (reliability: 1e-9).
 inline constexpr double kGolden = 1e-9;
-
-/// A file of tests/golden.
-inline Tensors golden_file(const std::string& name) {
-  return load_tensors(std::string(SING_SOURCE_DIR) + "/tests/golden/" + name);
-}
 
 /// The tensors whose name starts with `prefix`, which is cut off.
 inline Tensors part(const Tensors& all, const std::string& prefix) {
