@@ -26,7 +26,7 @@ struct OptimGolden {
   std::vector<int> steps;                     ///< kept ones
   std::vector<std::vector<double>> values;    ///< by kept step, all tensors one behind the other
   std::vector<std::vector<double>> averages;  ///< the same of averaged weights; may be empty
-  double bound32 = 0;                         ///< own bound for f32; 0: the usual one
+  double bound32 = 0, bound64 = 0;            ///< own bounds on the error; 0: the usual ones
 
   std::string full_name() const { return file + "." + name; }
   std::string host() const { return name_of(tree.find("host")); }
@@ -66,14 +66,18 @@ inline OptimGoldenFile read_optim_golden(const std::filesystem::path& path) {
   for (int step = 0; kept >> step;) steps.push_back(step);
   for (const auto& [key, yaml] : result.metadata) {
     if (!key.starts_with("case/")) continue;
-    OptimGolden golden{path.stem().string(), key.substr(5), yaml, {}, steps, {}, {}, 0};
+    OptimGolden golden{path.stem().string(), key.substr(5), yaml, {}, steps, {}, {}};
     config::Problems problems;
     golden.tree = config::read_yaml(yaml, golden.full_name(), problems).value();
     golden.values = rows_of(file.tensor(*file.find(golden.name)));
     if (const auto* averages = file.find(golden.name + "/average"))
       golden.averages = rows_of(file.tensor(*averages));
-    if (const auto it = result.metadata.find("bound32/" + golden.name); it != result.metadata.end())
-      golden.bound32 = std::stod(it->second);
+    const auto own = [&](const std::string& kind) {
+      const auto it = result.metadata.find(kind + "/" + golden.name);
+      return it == result.metadata.end() ? 0 : std::stod(it->second);
+    };
+    golden.bound32 = own("bound32");
+    golden.bound64 = own("bound64");
     result.cases.push_back(std::move(golden));
   }
   return result;

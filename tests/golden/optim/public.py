@@ -1,0 +1,64 @@
+"""Runs the closed loop with optimizers that others wrote, over torch tensors of float64."""
+import importlib.util
+import math
+import pathlib
+import sys
+
+import numpy as np
+import torch
+
+import reference
+
+torch.set_default_dtype(torch.float64)
+torch.set_num_threads(1)
+
+
+def source(folder, name, replace=()):
+    """A published file as a module; `replace`: pairs of text, to run it in full precision."""
+    path = pathlib.Path(folder) / name
+    text = path.read_text()
+    for old, new in replace:
+        assert old in text, old
+        text = text.replace(old, new)
+    module = importlib.util.module_from_spec(
+        importlib.util.spec_from_loader("published_" + path.stem, loader=None))
+    sys.modules[module.__name__] = module
+    exec(compile(text, str(path), "exec"), module.__dict__)
+    return module
+
+
+def trajectory(make, change=None, schedule=None, steps=reference.STEPS):
+    """[kept steps, elements] of make(list of tensors); `change` works on the gradients in place;
+    `schedule` makes a scheduler of the optimizer."""
+    values = [torch.tensor(v, requires_grad=True) for v in reference.initial()]
+    optimizer = make(values)
+    if hasattr(optimizer, "train"):
+        optimizer.train()
+    scheduler = schedule(optimizer) if schedule else None
+    rows = []
+    for step in range(1, steps + 1):
+        for k, v in enumerate(values):
+            g = reference.gradient(k, step, v.detach().numpy())
+            v.grad = None if g is None else torch.tensor(g)
+        if change is not None:
+            change(values)
+        optimizer.step()
+        if scheduler is not None:
+            scheduler.step()
+        if step in reference.KEPT:
+            rows.append(reference.flat([v.detach().numpy() for v in values]))
+    return np.stack(rows)
+
+
+def difference(got, want, tensors=range(len(reference.SHAPES))):
+    """Largest difference relative to the largest value of its tensor."""
+    worst, at = 0.0, 0
+    for k, shape in enumerate(reference.SHAPES):
+        part = slice(at, at + math.prod(shape))
+        at = part.stop
+        if k not in tensors:
+            continue
+        for a, b in zip(got, want):
+            d = np.abs(a[part] - b[part]).max() / np.abs(b[part]).max()
+            worst = max(worst, d if np.isfinite(d) else math.inf)
+    return worst
