@@ -45,7 +45,7 @@ SING_API std::unique_ptr<PostStep> make_lookahead(const LookAheadOptions& option
                                                   const ParamTable& table);
 
 /// average <- d average + (1 - d) theta in f32 (f64 for f64); the first step copies. With `warmup`
-/// d of step s = 0, 1, ... is min(decay, 1 - (1 + s)^(-2/3)).
+/// d of step s = 0, 1, ... is min(decay, 1 - (1 + s)^(-2/3)), 0 in the first.
 struct SING_API EmaOptions {
   double decay = 0.9999;
   bool warmup = false;

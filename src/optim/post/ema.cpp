@@ -36,7 +36,7 @@ class Ema final : public PostStep {
       decay_ = 0;
       return;
     }
-    const double s = static_cast<double>(count_ - 1);
+    const double s = static_cast<double>(count_);
     decay_ = options_.warmup ? std::min(options_.decay, 1 - std::pow(1 + s, -2.0 / 3.0))
                              : options_.decay;
   }

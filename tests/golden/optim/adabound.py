@@ -29,7 +29,7 @@ BASE = {"name": "adabound", "lr": 1e-3, "final_lr": 1e-3, "gamma": 0.05}
 
 CASES = standard("adabound", 1e-3, 0.1, 5e-3, final_lr=1e-3, gamma=0.05) + [
     case("default_sing", {"name": "adabound"}, ["sing"]),
-    case("gamma", {**BASE, "gamma": 1.0}),
+    case("gamma", {**BASE, "gamma": 0.5}),
     case("final_lr", {**BASE, "final_lr": 3e-3}),
     case("cosine", BASE, schedule={"name": "cosine", "warmup": "10st"}),
     case("betas", {**BASE, "betas": (0.8, 0.95)}),

@@ -28,4 +28,6 @@ CASES = standard("adamnorm", 0.01, 0.1, 5e-3) + [
     case("r_decay", {**BASE, "r": 0.5, "weight_decay": 0.3}),
     case("betas", {**BASE, "betas": (0.8, 0.95)}),
     case("eps", {**BASE, "eps": 0.1}),
+    case("no_eps", {**BASE, "eps": 0.0, "lr": 2e-3}),
+    case("no_eps_decay", {**BASE, "eps": 0.0, "lr": 2e-3, "weight_decay": 0.3}),
 ]

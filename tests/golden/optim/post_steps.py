@@ -21,6 +21,8 @@ class LookAhead:
 
 @register(POST_STEPS, "ema")
 class Ema:
+    """The first step copies; `made` counts the averages made, that copy included."""
+
     def __init__(self, options):
         self.o = {"decay": 0.9999, "warmup": False, **options}
         self.made = 0
@@ -37,7 +39,7 @@ class Ema:
             if self.o["warmup"]:
                 d = min(d, 1 - (1 + self.made) ** (-2 / 3))
             self.average = [d * a + (1 - d) * v for a, v in zip(self.average, values)]
-            self.made += 1
+        self.made += 1
         return [a.copy() for a in self.average]
 
 

@@ -27,26 +27,44 @@ def source(folder, name, replace=()):
     return module
 
 
-def trajectory(make, change=None, schedule=None, steps=reference.STEPS):
-    """[kept steps, elements] of make(list of tensors); `change` works on the gradients in place;
-    `schedule` makes a scheduler of the optimizer."""
+def allow_old_signatures():
+    """Files of years ago write add_(factor, tensor), addcmul_(factor, a, b), addcdiv_(...)."""
+    def factor_last(name, operands, keyword):
+        new = getattr(torch.Tensor, name)
+
+        def call(self, *given, **more):
+            if len(given) == operands + 1 and not isinstance(given[0], torch.Tensor):
+                return new(self, *given[1:], **{keyword: given[0]}, **more)
+            return new(self, *given, **more)
+        setattr(torch.Tensor, name, call)
+    factor_last("add", 1, "alpha")
+    factor_last("add_", 1, "alpha")
+    factor_last("addcmul_", 2, "value")
+    factor_last("addcdiv_", 2, "value")
+
+
+def trajectory(make, change=None, schedule=None, average=None):
+    """[kept steps, elements] of make(list of tensors). `change` works on the gradients in place,
+    `schedule` makes a scheduler of the optimizer, `average(step, tensors)` returns what is kept
+    instead of the tensors."""
     values = [torch.tensor(v, requires_grad=True) for v in reference.initial()]
     optimizer = make(values)
     if hasattr(optimizer, "train"):
         optimizer.train()
     scheduler = schedule(optimizer) if schedule else None
     rows = []
-    for step in range(1, steps + 1):
+    for step in range(1, reference.STEPS + 1):
         for k, v in enumerate(values):
             g = reference.gradient(k, step, v.detach().numpy())
             v.grad = None if g is None else torch.tensor(g)
         if change is not None:
             change(values)
         optimizer.step()
-        if scheduler is not None:
+        if scheduler is not None and step < reference.STEPS:
             scheduler.step()
+        kept = values if average is None else average(step, values)
         if step in reference.KEPT:
-            rows.append(reference.flat([v.detach().numpy() for v in values]))
+            rows.append(reference.flat([v.detach().numpy() for v in kept]))
     return np.stack(rows)
 
 

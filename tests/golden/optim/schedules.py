@@ -114,6 +114,7 @@ CASES = [
     over_sgd("step", "step", every="15st", gamma=0.5),
     over_sgd("multistep", "multistep", milestones=["10st", "40st", "40st"], gamma=0.5),
     over_sgd("linear", "linear", start_factor=0.2, end_factor=1.5, duration="60st"),
+    over_sgd("linear_rise", "linear", start_factor=0.2, end_factor=1.0, duration="60st"),
     over_sgd("one_cycle", "one_cycle"),
     over_sgd("one_cycle_options", "one_cycle", pct_start=0.5, div_factor=5.0,
              final_div_factor=100.0),
