@@ -1,5 +1,5 @@
 #pragma once
-// Parameters and gradients shared by the optimizer tests and tests/golden/optim/reference.py.
+// Parameters and gradients shared by the optimizer tests and tests/golden/optim/problem.py.
 #include <array>
 #include <cstdint>
 #include <memory>

@@ -16,6 +16,7 @@ import warnings
 
 import torch
 
+import problem
 import public
 import reference
 import write
@@ -30,10 +31,11 @@ FILES = {
 }
 EDITS = {  # to run them in full precision, and alone
     "muon.py": [(".bfloat16()", ".double()")],
-    "adafactor.py": [("from . import LegacyFairseqOptimizer, register_optimizer",
-                      "LegacyFairseqOptimizer, register_optimizer = object, lambda _: lambda k: k")],
+    "adafactor.py": [
+        ("from . import LegacyFairseqOptimizer, register_optimizer",
+         "LegacyFairseqOptimizer, register_optimizer = object, lambda _: lambda kind: kind")],
 }
-ALL = range(len(reference.SHAPES))
+ALL = range(len(problem.SHAPES))
 CHECKS = []
 
 

@@ -1,13 +1,13 @@
 """Runs the closed loop with optimizers that others wrote, over torch tensors of float64."""
-import importlib.util
 import math
 import pathlib
 import sys
+import types
 
 import numpy as np
 import torch
 
-import reference
+import problem
 
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
@@ -20,8 +20,7 @@ def source(folder, name, replace=()):
     for old, new in replace:
         assert old in text, old
         text = text.replace(old, new)
-    module = importlib.util.module_from_spec(
-        importlib.util.spec_from_loader("published_" + path.stem, loader=None))
+    module = types.ModuleType("published_" + path.stem)
     sys.modules[module.__name__] = module
     exec(compile(text, str(path), "exec"), module.__dict__)
     return module
@@ -47,31 +46,31 @@ def trajectory(make, change=None, schedule=None, average=None):
     """[kept steps, elements] of make(list of tensors). `change` works on the gradients in place,
     `schedule` makes a scheduler of the optimizer, `average(step, tensors)` returns what is kept
     instead of the tensors."""
-    values = [torch.tensor(v, requires_grad=True) for v in reference.initial()]
+    values = [torch.tensor(v, requires_grad=True) for v in problem.initial()]
     optimizer = make(values)
     if hasattr(optimizer, "train"):
         optimizer.train()
     scheduler = schedule(optimizer) if schedule else None
     rows = []
-    for step in range(1, reference.STEPS + 1):
+    for step in range(1, problem.STEPS + 1):
         for k, v in enumerate(values):
-            g = reference.gradient(k, step, v.detach().numpy())
+            g = problem.gradient(k, step, v.detach().numpy())
             v.grad = None if g is None else torch.tensor(g)
         if change is not None:
             change(values)
         optimizer.step()
-        if scheduler is not None and step < reference.STEPS:
+        if scheduler is not None and step < problem.STEPS:
             scheduler.step()
         kept = values if average is None else average(step, values)
-        if step in reference.KEPT:
-            rows.append(reference.flat([v.detach().numpy() for v in kept]))
+        if step in problem.KEPT:
+            rows.append(np.concatenate([v.detach().numpy().ravel() for v in kept]))
     return np.stack(rows)
 
 
-def difference(got, want, tensors=range(len(reference.SHAPES))):
+def difference(got, want, tensors=range(len(problem.SHAPES))):
     """Largest difference relative to the largest value of its tensor."""
     worst, at = 0.0, 0
-    for k, shape in enumerate(reference.SHAPES):
+    for k, shape in enumerate(problem.SHAPES):
         part = slice(at, at + math.prod(shape))
         at = part.stop
         if k not in tensors:

@@ -2,7 +2,8 @@
 steps of the run, a fraction ("5%")."""
 import math
 
-from reference import SCHEDULES, STEPS, case, register
+from problem import STEPS
+from reference import SCHEDULES, case, register
 
 
 def steps(text):

@@ -63,7 +63,7 @@ def main():
         metadata[f"bound64/{name}"] = "1e-12"
     metadata["torch"] = public.torch.__version__
     reference.save(reference.HERE / "sing_authors.safetensors", arrays, metadata,
-                   ["reference.py", "public.py", "sing_authors.py"])
+                   ["problem.py", "public.py", "sing_authors.py"])
 
 
 if __name__ == "__main__":
