@@ -3,16 +3,20 @@
 gradients agree, then prints ratios of processor time.
 
     cmake --preset release -DSING_BUILD_BENCHMARKS=ON && cmake --build --preset release
-    python3 benchmarks/side_by_side.py [--build build-release] [--threads 1] [--rounds 5] [TASK ...]
+    python3 benchmarks/side_by_side.py [--build build-release] [--threads 1] [--rounds 5] [--bf16]
+                                       [--sing-reference PATH] [TASK ...]
 
 Tasks: quickstart, vit_s (whole steps with SING + AdamW), block (one ViT-S block, forward and
 backward, batch 16), optimizer (the step alone on ViT-S). Needs torch and numpy. Both sides take
 turns in the same minute, each in a process of its own; the ratio is the median over the rounds.
 A pair whose results differ is not timed. The optimizer on PyTorch's side is a plain transcription
-of the method in tensor operations, one tensor after the other.
+of the method in tensor operations, one tensor after the other; --sing-reference takes the file of
+the paper's authors instead (sing.py of github.com/AdrienCourtois/SING). --bf16 runs products and
+attention in bf16 on both sides: torch.autocast there, bf16 weights and activations here.
 """
 import argparse
 import ctypes
+import importlib.util
 import json
 import math
 import os
@@ -142,11 +146,20 @@ class SingAdamW:
                     p.copy_(self.slow[i])
 
 
+def reference_class(path):
+    """The class SING of the authors' file, set as SingAdamW is."""
+    spec = importlib.util.spec_from_file_location("sing_reference", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return lambda torch, parameters: module.SING(parameters, lr=5e-2, weight_decay=5e-2)
+
+
 class Theirs:
     """A task on PyTorch: its inputs, its first results, and a step."""
 
-    def __init__(self, torch, task):
-        self.torch = torch
+    def __init__(self, torch, task, options):
+        self.torch, self.bf16 = torch, options.bf16
+        optimizer = reference_class(options.sing_reference) if options.sing_reference else SingAdamW
         Block, Vit = define(torch)
         torch.manual_seed(1)
         self.inputs, self.optimizer, self.x = {}, None, None
@@ -160,7 +173,7 @@ class Theirs:
             self.net = Vit(24, 4, 64, 4, 4, False) if small else Vit(128, 16, 384, 12, 6, True)
             side, batch = (24, 32) if small else (128, 16)
             self.x, self.y = torch.rand(batch, 1, side, side), torch.rand(batch, 1, side, side)
-            self.optimizer = SingAdamW(torch, self.net.parameters())
+            self.optimizer = optimizer(torch, self.net.parameters())
             if task != "optimizer":
                 self.inputs = {"x": self.x, "y": self.y}
         self.task = task
@@ -172,12 +185,14 @@ class Theirs:
 
     def forward_backward(self):
         self.net.zero_grad(set_to_none=False)
+        with self.torch.autocast("cpu", dtype=self.torch.bfloat16, enabled=self.bf16):
+            out = self.net(self.x)
+            if self.task != "block":
+                out = self.torch.nn.functional.mse_loss(out, self.y)
         if self.task == "block":
             self.x.grad = None
-            out = self.net(self.x)
-            out.backward(self.grad)
+            out.backward(self.grad.to(out.dtype))
         else:
-            out = self.torch.nn.functional.mse_loss(self.net(self.x), self.y)
             out.backward()
         return out
 
@@ -187,7 +202,7 @@ class Theirs:
             return {n: p.detach().numpy().copy() for n, p in self.net.named_parameters()}
         out = self.forward_backward()
         results = {n: p.grad.numpy().copy() for n, p in self.net.named_parameters()}
-        results["output" if self.task == "block" else "loss"] = out.detach().numpy()
+        results["output" if self.task == "block" else "loss"] = out.detach().float().numpy()
         return results
 
     def step(self):
@@ -204,12 +219,12 @@ class Theirs:
 
 
 class Ours:
-    def __init__(self, program, task, inputs, folder, threads):
+    def __init__(self, program, task, inputs, folder, options):
         self.input, self.output = os.path.join(folder, "in"), os.path.join(folder, "out")
         write_safetensors(self.input, inputs)
-        self.process = subprocess.Popen([program, task, self.input, self.output], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        env=dict(os.environ, SING_NUM_THREADS=str(threads)))
+        command = [program, task, self.input, self.output] + ["bf16"] * options.bf16
+        self.process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        env=dict(os.environ, SING_NUM_THREADS=str(options.threads)))
         if self.process.stdout.readline().strip() != "ready":
             raise SystemExit(f"{task}: {program} did not start")
 
@@ -238,11 +253,12 @@ def largest_difference(ours, theirs):
 
 
 def compare(torch, task, options, folder):
-    theirs = Theirs(torch, task)
+    theirs = Theirs(torch, task, options)
     ours = Ours(os.path.join(options.build, "benchmarks", "bench_side_by_side"), task,
-                theirs.inputs, folder, options.threads)
-    # f32 sums of up to 1,536 terms in another order, through 12 blocks and back.
-    limit = 2e-3
+                theirs.inputs, folder, options)
+    # f32: sums of up to 1,536 terms in another order, through 12 blocks and back. bf16 rounds by up
+    # to 2e-3 of a value, a few times on each way; both sides differ so from f32, by 1e-2 at most.
+    limit = 2e-2 if options.bf16 else 2e-3
     worst, name = largest_difference(ours.first_results(), theirs.first_results())
     print(f"{task}: largest relative difference {worst:.1e} ({name})")
     if not worst < limit:
@@ -273,6 +289,8 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--block-seconds", type=float, default=2.0)
+    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--sing-reference", metavar="PATH", help="the authors' sing.py")
     options = parser.parse_args()
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(options.threads)
@@ -286,7 +304,8 @@ def main():
         print("PyTorch is not installed: nothing to compare with")
         return 0
     torch.set_num_threads(options.threads)
-    print(f"PyTorch {torch.__version__}, {options.threads} thread(s), BLAS: {blas_in_use()}")
+    print(f"PyTorch {torch.__version__}, {options.threads} thread(s), {'bf16' if options.bf16 else 'f32'}, "
+          f"BLAS: {blas_in_use()}; load {os.getloadavg()[0]:.1f}")
     ok = True
     for task in options.tasks:
         with tempfile.TemporaryDirectory() as folder:

@@ -118,11 +118,12 @@ void pack_b(const GemmArgs& g, const Plan& plan, float* packed) {
   });
 }
 
-/// Whether tiles of A are read from copies: bf16, no dense dimension, or a stride that lands all
-/// rows of a tile (all columns of a slice) in the same few cache sets.
+/// Whether tiles of A are read from copies: bf16, no dense dimension, or a stride of whole pages,
+/// which lands all rows of a tile (all columns of a slice) in one set of the first cache. A
+/// multiple of half a page takes two sets, and reading in place is then the cheaper way (measured).
 bool needs_copy(const GemmArgs& g) {
   if (g.dtype == DType::bf16 || (g.a_col != 1 && g.a_row != 1)) return true;
-  return (g.a_col == 1 ? g.a_row : g.a_col) % 512 == 0;
+  return (g.a_col == 1 ? g.a_row : g.a_col) % 1024 == 0;
 }
 
 /// `depth` columns of a few transposed rows, as buffer[p * kTileRows + i].
