@@ -27,9 +27,12 @@ bool available(const OptimGolden& golden) {
   return host_kind().find(golden.host()) != nullptr;
 }
 
-/// The worst relative error of a trajectory.
+/// The worst relative error of a trajectory. In f32 layers read bf16 copies of the parameters,
+/// which must follow and must not be felt.
 double replay(const OptimGolden& golden, DType dtype) {
   testing::OptimProblem problem(dtype);
+  for (size_t k = 0; k < problem.kTensors && dtype == DType::f32; ++k)
+    problem.parameters[k].working = problem.parameters[k].value.to(DType::bf16);
   Optimizer optimizer(testing::optimizer_config(golden.yaml), problem.parameters.pointers(),
                       {.total_steps = problem.kSteps});
   EXPECT_EQ(golden.steps.back(), problem.kSteps);
@@ -44,6 +47,11 @@ double replay(const OptimGolden& golden, DType dtype) {
     optimizer.use_averages(true);
     worst = std::max(worst, worst_difference(problem.parameters, golden.averages.at(kept)));
     optimizer.use_averages(false);
+  }
+  for (size_t k = 0; k < problem.kTensors; ++k) {
+    const nn::Parameter& parameter = problem.parameters[k];
+    EXPECT_EQ(parameter.working.to_vector(),
+              parameter.value.to(parameter.working.dtype()).to_vector());
   }
   return worst;
 }
@@ -72,26 +80,35 @@ TEST(Golden, TrajectoriesInDouble) {
   replay_all(DType::f64, 1e-10);
 }
 
-// A step rounds parameter and update by 2^-24 = 6e-8 each, and what is left over is fed back
-// through the gradients: 100 steps stay below 100 * 2 * 6e-8 where nothing amplifies. Cases with a
-// reason for more carry an own bound.
+// A step rounds parameter and update by 2^-24 = 6e-8 each; what is left over is fed back through
+// the gradients, and stays while weights decay towards zero. 100 steps: 100 * 2 * 6e-8 = 1.2e-5,
+// and some more relative to values that have shrunk. Cases with a reason for more say so.
 TEST(Golden, TrajectoriesInSingle) {
-  replay_all(DType::f32, 1.2e-5);
+  replay_all(DType::f32, 3e-5);
 }
 
 ByteBuffer bytes_of(const std::string& path) {
   return read_file(posix_file_system(), path, uint64_t{1} << 24);
 }
 
+/// Whether the values are those whose checksum the header holds.
+bool is_whole(std::span<const std::byte> content) {
+  const auto header = read_safetensors_header(content, content.size());
+  if (!header.ok()) return false;
+  for (const auto& [key, value] : header.value().metadata)
+    if (key == "data_sha256")
+      return sha256_hex(content.subspan(header.value().data_begin)) == value;
+  return false;
+}
+
 TEST(Golden, FilesAreWholeAndWrittenByTheseScripts) {
   for (const OptimGoldenFile& file : testing::optim_golden_files()) {
     SCOPED_TRACE(file.path);
     EXPECT_EQ(file.metadata.at("format"), "1");
-    const ByteBuffer content = bytes_of(file.path);
-    const auto header = read_safetensors_header(content.span(), content.size());
-    ASSERT_TRUE(header.ok());
-    EXPECT_EQ(sha256_hex(content.span().subspan(header.value().data_begin)),
-              file.metadata.at("data_sha256"));
+    ByteBuffer content = bytes_of(file.path);
+    EXPECT_TRUE(is_whole(content.span()));
+    content.span().back() ^= std::byte{1};
+    EXPECT_FALSE(is_whole(content.span())) << "one bit of the last value";
     Sha256 scripts;
     std::istringstream names(file.metadata.at("scripts"));
     for (std::string name; names >> name;)
