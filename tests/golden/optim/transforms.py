@@ -10,8 +10,13 @@ def centred(g, scope):
     if g.ndim < 2:
         return g
     rows = g.reshape(1 if scope == "tensor" else g.shape[0], -1)
-    means = np.array([math.fsum(row) / row.size for row in rows])
-    return (rows - means[:, None]).reshape(g.shape)
+    return np.stack([row - mean(row) for row in rows]).reshape(g.shape)
+
+
+def mean(row):
+    """To the last bit, so that a constant row becomes zero."""
+    first = math.fsum(row) / row.size
+    return first + math.fsum(row - first) / row.size
 
 
 class Stage:
@@ -166,7 +171,7 @@ CASES = [
     case("sing_clip_value", SGD_UNIT, ["sing", stage("clip_value", max_value=0.1)]),
     case("agc_sing", SGD_UNIT, ["agc", "sing"],
          (1e-2, "values near 1000 with a spread of 0.01 may be rounded before they are centred")),
-    case("clip_value_sing", SGD_UNIT, [stage("clip_value", max_value=0.25), "sing"]),
+    case("clip_value_sing", SGD_UNIT, [stage("clip_value", max_value=0.2), "sing"]),
     case("clip_global_norm_sing", SGD_UNIT, ["clip_global_norm", "sing"]),
     case("clip_tensor_norm_sing", SGD_UNIT, ["clip_tensor_norm", "sing"]),
 ]
