@@ -1,6 +1,7 @@
 #include "optim/chain.h"
 
 #include <cmath>
+#include <utility>
 
 #include "optim/elementwise.h"
 #include "sing/core/thread_pool.h"
@@ -10,42 +11,50 @@ namespace {
 
 constexpr int64_t kPiece = 16384;
 
-/// theta <- g: writes g' out.
-template <class T>
-struct Assign {
-  using Element = T;
-  static constexpr int kSlots = 0;
-  SING_ALWAYS_INLINE T operator()(T, T g, T*) const { return g; }
-};
-
-std::vector<std::optional<Scope>> scopes_of(std::span<GradientTransform* const> stages,
-                                            const ParamTable& table) {
-  std::vector<std::optional<Scope>> scopes(table.size());
-  for (size_t i = 0; i < table.size(); ++i)
-    for (const GradientTransform* stage : stages)
-      if (!scopes[i]) scopes[i] = stage->centres(table.meta(i));
-  return scopes;
-}
-
 }  // namespace
 
 TransformChain::TransformChain(std::vector<std::unique_ptr<GradientTransform>> stages,
                                const ParamTable& table, bool plain)
     : table_(table), stages_(std::move(stages)), passes_(1), plain_(plain) {
+  passes_.back().requests.resize(table.size());
   for (const auto& stage : stages_) {
-    if (stage->affine()) {
-      passes_.back().stages.push_back(stage.get());
-    } else {
-      passes_.back().last = stage.get();
-      passes_.emplace_back();
-    }
+    stage->attach(table);
+    add(stage.get());
   }
   for (Pass& pass : passes_)
     if (&pass == &passes_[0] || !pass.stages.empty())
-      pass.measure = std::make_unique<StatisticsPass>(table, scopes_of(pass.stages, table));
+      pass.measure = std::make_unique<StatisticsPass>(table, pass.requests);
+  passes_.back().write = passes_.back().write || plain_;
   sources_.resize(table.size());
   maps_.resize(table.size());
   if (plain_ || passes_.size() > 1) scratch_ = table.make_buffer();
+}
+
+void TransformChain::add(GradientTransform* stage) {
+  const auto next_pass = [this] {
+    passes_.back().write = true;
+    passes_.emplace_back().requests.resize(table_.size());
+  };
+  if (!stage->affine()) {
+    passes_.back().last = stage;
+    return next_pass();
+  }
+  const auto fits = [&](size_t i) {
+    const auto wanted = stage->rows(table_.meta(i));
+    const auto& have = passes_.back().requests[i];
+    return !wanted || !have || wanted->scope == have->scope;
+  };
+  for (size_t i = 0; i < table_.size(); ++i)
+    if (!fits(i)) {
+      next_pass();
+      break;
+    }
+  passes_.back().stages.push_back(stage);
+  for (size_t i = 0; i < table_.size(); ++i) {
+    auto& have = passes_.back().requests[i];
+    const auto wanted = stage->rows(table_.meta(i));
+    if (wanted) have = {wanted->scope, wanted->centre || (have && have->centre)};
+  }
 }
 
 bool TransformChain::run(GradientStatistics& statistics) {
@@ -58,15 +67,12 @@ bool TransformChain::run(GradientStatistics& statistics) {
       report(*pass.measure, statistics);
       if (statistics.found_nonfinite) return false;
     }
-    for (const GradientTransform* stage : pass.stages)
-      stage->finish(table_.metas(), pass.measure->results(), maps_);
-    if (pass.last != nullptr) {
-      write_out();
+    for (GradientTransform* stage : pass.stages)
+      stage->finish(table_, pass.measure->results(), maps_);
+    if (pass.write) write_out();
+    if (pass.last != nullptr)
       for (size_t i = 0; i < sources_.size(); ++i)
         if (sources_[i] != nullptr) pass.last->apply(i, table_.meta(i), scratch_.slices[i]);
-    } else if (plain_) {
-      write_out();
-    }
   }
   return true;
 }
@@ -97,16 +103,17 @@ void TransformChain::write_out() {
     UpdateRange whole;
     whole.dtype = table_.dtype();
     whole.gradient = sources_[i];
+    whole.value = const_cast<void*>(sources_[i]);  // read, times a weight decay of 0
+    const double first_moment = std::exchange(maps_[i].first_moment, 1.0);
     whole.affine = maps_[i];
-    whole.value = scratch_.slices[i].mutable_raw();
+    void* const out = scratch_.slices[i].mutable_raw();
     parallel_ranges(table_.meta(i).numel(), kPiece, [&](int64_t begin, int64_t end) {
-      UpdateRange range = whole;
-      range.begin = begin;
-      range.end = end;
-      with_element(range.dtype, [&]<class T>() { run_update(range, Assign<T>{}); });
+      with_element(whole.dtype, [&]<class T>() {
+        load_gradient(whole, begin, end, static_cast<T*>(out) + begin);
+      });
     });
-    sources_[i] = whole.value;
-    maps_[i] = Affine{};
+    sources_[i] = out;
+    maps_[i] = Affine{.first_moment = first_moment};
   }
 }
 

@@ -9,7 +9,8 @@
 namespace sing::optim {
 
 /// The stages ahead of the host: measures the gradients and says how each becomes g'. Runs of
-/// affine stages collapse; only a stage that is not affine (or `plain`) needs g' written out.
+/// affine stages collapse; only a stage that is not affine, or needs other rows than those before
+/// it (or `plain`), needs g' written out.
 class TransformChain {
  public:
   TransformChain(std::vector<std::unique_ptr<GradientTransform>> stages, const ParamTable& table,
@@ -23,10 +24,13 @@ class TransformChain {
 
  private:
   struct Pass {
-    std::vector<GradientTransform*> stages;   // affine ones
+    std::vector<GradientTransform*> stages;  // affine ones
+    std::vector<std::optional<RowRequest>> requests;
     std::unique_ptr<StatisticsPass> measure;  // none where nothing is asked
     GradientTransform* last = nullptr;        // one that is not
+    bool write = false;                       // g' behind it is written out
   };
+  void add(GradientTransform* stage);
   void report(const StatisticsPass& measured, GradientStatistics& statistics) const;
   void write_out();
 

@@ -24,11 +24,30 @@ void check_stages(const OptimizerConfig& o, config::Checker& c) {
                "keep one of them");
       normaliser = name;
     }
-    const auto wanted = stages[i]->centres(matrix);
-    if (scope && wanted && *scope != *wanted)
-      c.fail("transforms", "two stages centre over different scopes", "keep one of them");
-    if (wanted) scope = wanted;
+    const auto wanted = stages[i]->rows(matrix);
+    if (wanted && wanted->centre) {
+      if (scope && *scope != wanted->scope)
+        c.fail("transforms", "two stages centre over different scopes", "keep one of them");
+      scope = wanted->scope;
+    }
+    if (stages[i]->must_be_last() && i + 1 < stages.size())
+      c.fail("transforms", name + " must be the last stage", "move it behind the others");
   }
+}
+
+/// The hosts of a config: the main one and those of groups.
+std::vector<std::unique_ptr<HostOptimizer>> make_hosts(const OptimizerConfig& config) {
+  std::vector<std::unique_ptr<HostOptimizer>> hosts;
+  hosts.push_back(config.host.make());
+  for (const GroupRule& group : config.groups)
+    if (group.host) hosts.push_back(group.host->make());
+  return hosts;
+}
+
+void check_hosts(const OptimizerConfig& o, config::Checker& c) {
+  for (const auto& host : make_hosts(o)) host->check(o, c);
+  if (o.ema && o.swa)
+    c.fail("swa", "ema and swa both want to be the weights of evaluation", "keep one of them");
 }
 
 }  // namespace
@@ -38,15 +57,18 @@ void OptimizerConfig::describe(config::Fields<OptimizerConfig>& f) {
   f("host", &OptimizerConfig::host, "the optimizer proper");
   f("lookahead", &OptimizerConfig::lookahead, "slow weights; null: off");
   f("ema", &OptimizerConfig::ema, "average of the weights for evaluation; null: off");
+  f("swa", &OptimizerConfig::swa, "mean of late weights for evaluation; null: off");
   f("schedule", &OptimizerConfig::schedule, "learning rate over the run");
   f("groups", &OptimizerConfig::groups, "settings by parameter; the first match wins");
   f("fused", &OptimizerConfig::fused,
     "apply the transforms while the host reads the gradient; false writes them out first");
   f.check(check_stages);
+  f.check(check_hosts);
 }
 
 std::vector<std::string> warnings(const OptimizerConfig& config, bool pretrained) {
   std::vector<std::string> result;
+  for (const auto& host : make_hosts(config)) host->warn(config, result);
   const auto stages = make_stages(config);
   size_t normaliser = stages.size();
   for (size_t i = 0; i < stages.size(); ++i)

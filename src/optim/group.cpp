@@ -1,6 +1,7 @@
 #include "sing/optim/group.h"
 
 #include "sing/nn/freeze.h"
+#include "sing/optim/host.h"
 
 namespace sing::optim {
 
@@ -47,6 +48,7 @@ void GroupRule::describe(config::Fields<GroupRule>& f) {
       .non_negative()
       .default_note("the host's");
   f("decay", &GroupRule::decay, "tensors that weight decay touches").default_note("the host's");
+  f("host", &GroupRule::host, "another optimizer proper for these").default_note("the optimizer's");
   f("freeze", &GroupRule::freeze, "not trained: leaves the optimizer and the tape");
 }
 

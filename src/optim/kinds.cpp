@@ -28,9 +28,21 @@ void HostOptions::describe(config::Fields<HostOptions>& f) {
   f("lr", &HostOptions::lr, "learning rate").non_negative();
   f("weight_decay", &HostOptions::weight_decay, "strength of weight decay").non_negative();
   f("decoupled", &HostOptions::decoupled, "shrink the weights directly, not by way of the gradient")
-      .default_note("true with sing or adamw, else false");
+      .default_note("true with sing, else what is usual for the host");
   f("decay", &HostOptions::decay, "tensors that weight decay touches")
       .default_note("matrices with sing, else all");
+}
+
+void HardHostOptions::describe(config::Fields<HardHostOptions>& f) {
+  f.base<HostOptions>();
+  f("softplus_beta", &HardHostOptions::softplus_beta,
+    "refused: there is no eps to put it in place of")
+      .positive();
+  f.check([](const HardHostOptions& o, config::Checker& c) {
+    if (o.softplus_beta)
+      c.fail("softplus_beta", "softplus has no meaning for this host",
+             "remove softplus_beta, or choose adam, adamw, adabelief or adafactor");
+  });
 }
 
 }  // namespace sing::optim

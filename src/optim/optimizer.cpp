@@ -1,6 +1,7 @@
 #include "sing/optim/optimizer.h"
 
 #include <algorithm>
+#include <map>
 
 #include "optim/chain.h"
 #include "optim/target.h"
@@ -33,13 +34,22 @@ struct NarrowBody {
 
 }  // namespace
 
+struct Optimizer::HostUse {
+  std::unique_ptr<HostOptimizer> host;
+  bool decoupled = false;
+  std::vector<size_t> tensors;
+  std::vector<double> weight_decay;  // by tensor of this host, filters applied
+  std::vector<SlotSpec> specs;
+  std::vector<std::vector<Tensor>> slots;  // by slot, by tensor of this host; undefined: none
+  std::vector<Piece> pieces;
+  std::vector<UpdateRange> ranges;  // of the tensors with a gradient, filled anew for each step
+};
+
 Optimizer::Optimizer(const OptimizerConfig& config, std::span<nn::Parameter* const> parameters,
                      const RunLength& run)
     : config_(checked(config)),
       table_(parameters, config_.groups),
-      schedule_(config_.schedule.make(run)),
-      host_(config_.host.make()),
-      slot_specs_(host_->slots()) {
+      schedule_(config_.schedule.make(run)) {
   std::vector<std::unique_ptr<GradientTransform>> stages;
   bool sing = false;
   for (const auto& transform : config_.transforms) {
@@ -47,42 +57,92 @@ Optimizer::Optimizer(const OptimizerConfig& config, std::span<nn::Parameter* con
     sing = sing || transform.name() == "sing";
   }
   chain_ = std::make_unique<TransformChain>(std::move(stages), table_, !config_.fused);
-
-  const HostOptions& common = host_->common();
-  decoupled_ = common.decoupled.value_or(sing || host_->decoupled_by_default());
-  const size_t n = table_.size();
-  for (size_t i = 0; i < n; ++i) {
-    const TensorMeta& meta = table_.meta(i);
-    const GroupRule& group = table_.group(meta.group);
-    const DecayFilter filter = group.decay.value_or(
-        common.decay.value_or(sing ? DecayFilter::matrices : DecayFilter::all));
-    const bool decays = filter == DecayFilter::all || meta.rank() > 1;
-    weight_decay_.push_back(decays ? group.weight_decay.value_or(common.weight_decay) : 0);
-    for (int64_t begin = 0; begin < meta.numel(); begin += kPiece)
-      pieces_.push_back({i, begin, std::min(begin + kPiece, meta.numel())});
-  }
-  // The last gradients measured are the first used: they are still in cache.
-  std::ranges::reverse(pieces_);
-  for (const SlotSpec& slot : slot_specs_) {
-    slots_.push_back(table_.make_buffer());
-    if (slot.initial != 0) slots_.back().flat.fill(slot.initial);
-  }
+  assign_hosts(sing);
+  if (schedule_->momentum_at(0) && !hosts_[0]->host->has_momentum())
+    throw ConfigError("optimizer.schedule.cycle_momentum: " + config_.host.name() +
+                          " has no momentum that could cycle",
+                      {}, "remove cycle_momentum, or give the host a momentum");
   if (config_.lookahead) post_steps_.push_back(make_lookahead(*config_.lookahead, table_));
-  if (config_.ema) {
-    post_steps_.push_back(make_ema(*config_.ema, table_));
-    averages_ = post_steps_.back().get();
-  }
+  if (config_.ema) post_steps_.push_back(make_ema(*config_.ema, table_));
+  if (config_.swa) post_steps_.push_back(make_swa(*config_.swa, table_, run));
+  if (config_.ema || config_.swa) averages_ = post_steps_.back().get();
+  const size_t n = table_.size();
   steps_.resize(n);
   coming_steps_.resize(n);
-  ranges_.resize(n);
-  working_.resize(n);
+  places_.resize(n);
   statistics_.norms.resize(n);
 }
 
 Optimizer::~Optimizer() = default;
 
+size_t Optimizer::add_host(std::unique_ptr<HostOptimizer> host, bool sing) {
+  auto use = std::make_unique<HostUse>();
+  use->decoupled = host->common().decoupled.value_or(host->decoupled_by_default(sing));
+  use->specs = host->slots();
+  use->host = std::move(host);
+  hosts_.push_back(std::move(use));
+  return hosts_.size() - 1;
+}
+
+void Optimizer::assign_hosts(bool sing) {
+  add_host(config_.host.make(), sing);
+  std::vector<size_t> by_group(table_.groups(), 0);
+  for (size_t g = 1; g < table_.groups(); ++g)
+    if (const auto& own = table_.group(static_cast<int>(g)).host)
+      by_group[g] = add_host(own->make(), sing);
+  std::map<size_t, size_t> auxiliaries;
+  for (size_t i = 0; i < table_.size(); ++i) {
+    const TensorMeta& meta = table_.meta(i);
+    const GroupRule& group = table_.group(meta.group);
+    size_t chosen = by_group[static_cast<size_t>(meta.group)];
+    while (!hosts_[chosen]->host->takes(meta)) {
+      const auto* auxiliary = hosts_[chosen]->host->auxiliary();
+      SING_ASSERT(auxiliary != nullptr);
+      const auto [it, added] = auxiliaries.try_emplace(chosen, 0);
+      if (added) it->second = add_host(auxiliary->make(), sing);
+      chosen = it->second;
+    }
+    HostUse& use = *hosts_[chosen];
+    const HostOptions& common = use.host->common();
+    const DecayFilter filter = group.decay.value_or(
+        common.decay.value_or(sing ? DecayFilter::matrices : DecayFilter::all));
+    const bool decays = filter == DecayFilter::all || meta.rank() > 1;
+    use.weight_decay.push_back(decays ? group.weight_decay.value_or(common.weight_decay) : 0);
+    use.tensors.push_back(i);
+  }
+  for (const auto& use : hosts_) make_slots(*use);
+}
+
+void Optimizer::make_slots(HostUse& use) {
+  std::vector<uint8_t> wanted(table_.size(), 0);
+  for (const size_t i : use.tensors) wanted[i] = 1;
+  for (const SlotSpec& spec : use.specs) {
+    std::vector<Tensor>& slots = use.slots.emplace_back();
+    if (!spec.shape) {
+      ParamTable::Buffer buffer = table_.make_buffer(wanted);
+      if (spec.initial != 0) buffer.flat.fill(spec.initial);
+      for (const size_t i : use.tensors) slots.push_back(buffer.slices[i]);
+      continue;
+    }
+    for (const size_t i : use.tensors) {
+      const std::optional<Shape> shape = spec.shape(table_.meta(i));
+      Tensor& slot = slots.emplace_back();
+      if (!shape) continue;
+      slot = Tensor::zeros(*shape, {.dtype = spec.wide ? DType::f64 : table_.dtype()});
+      if (spec.initial != 0) slot.fill(spec.initial);
+    }
+  }
+  // The last gradients measured are the first used: they are still in cache.
+  for (size_t k = use.tensors.size(); k-- > 0;) {
+    const int64_t numel = table_.meta(use.tensors[k]).numel();
+    for (int64_t begin = (numel - 1) / kPiece * kPiece; begin >= 0; begin -= kPiece)
+      use.pieces.push_back({use.tensors[k], begin, std::min(begin + kPiece, numel), {}});
+  }
+  use.ranges.reserve(use.tensors.size());
+}
+
 double Optimizer::learning_rate(int64_t step) const {
-  return schedule_->at(host_->common().lr, step);
+  return schedule_->at(hosts_[0]->host->common().lr, step);
 }
 
 StepStatus Optimizer::step(const StepContext& context) {
@@ -92,69 +152,121 @@ StepStatus Optimizer::step(const StepContext& context) {
   for (size_t i = 0; i < steps_.size(); ++i)
     coming_steps_[i] = chain_->source(i) != nullptr ? steps_[i] + 1 : 0;
   for (const auto& post : post_steps_) post->begin_step();
-  host_->begin_step(table_, coming_steps_);
-  fill_ranges(learning_rate(context.step) * context.lr_factor);
-  update();
+  fill_ranges(context);
+  for (const auto& use : hosts_) run_host(*use);
+  refresh_other_copies();
   for (const auto& post : post_steps_) post->end_step();
   for (size_t i = 0; i < steps_.size(); ++i) steps_[i] = std::max(steps_[i], coming_steps_[i]);
   return StepStatus::applied;
 }
 
-void Optimizer::fill_ranges(double rate) {
-  for (size_t i = 0; i < ranges_.size(); ++i) {
-    nn::Parameter& parameter = table_.parameter(i);
-    UpdateRange& r = ranges_[i];
-    r.index = i;
-    r.dtype = table_.dtype();
-    r.begin = 0;
-    r.end = table_.meta(i).numel();
-    r.value = parameter.value.mutable_raw();
-    r.gradient = chain_->source(i);
-    for (size_t slot = 0; slot < slots_.size(); ++slot)
-      r.slots[slot] = slots_[slot].slices[i].mutable_raw();
-    r.affine = chain_->map(i);
-    r.step = coming_steps_[i];
-    r.lr = rate * table_.group(table_.meta(i).group).lr_scale;
-    r.coupled = decoupled_ ? 0 : weight_decay_[i];
-    r.decay = decoupled_ ? r.lr * weight_decay_[i] : 0;
-    Tensor& working = parameter.working;
-    const bool narrow = working.dtype() == DType::bf16 && r.dtype == DType::f32;
-    working_[i] = narrow ? working.mutable_raw() : nullptr;
+void Optimizer::fill_ranges(const StepContext& context) {
+  const std::optional<double> momentum = schedule_->momentum_at(context.step);
+  for (const auto& use : hosts_) {
+    use->ranges.clear();
+    const double base = use->host->common().lr;
+    const double rate = schedule_->at(base, context.step) * context.lr_factor;
+    for (size_t k = 0; k < use->tensors.size(); ++k) {
+      const size_t i = use->tensors[k];
+      nn::Parameter& parameter = table_.parameter(i);
+      places_[i] = {parameter.value.mutable_raw(), nullptr, -1};
+      Tensor& working = parameter.working;
+      if (working.dtype() == DType::bf16 && table_.dtype() == DType::f32)
+        places_[i].working = working.mutable_raw();
+      if (coming_steps_[i] == 0) continue;
+      places_[i].range = static_cast<int64_t>(use->ranges.size());
+      UpdateRange& r = use->ranges.emplace_back();
+      r.index = i;
+      r.dtype = table_.dtype();
+      r.end = table_.meta(i).numel();
+      r.value = places_[i].value;
+      r.gradient = chain_->source(i);
+      for (size_t slot = 0; slot < use->slots.size(); ++slot)
+        if (Tensor& state = use->slots[slot][k]; state.defined())
+          r.slots[slot] = state.mutable_raw();
+      r.affine = chain_->map(i);
+      r.step = coming_steps_[i];
+      const double lr_scale = table_.group(table_.meta(i).group).lr_scale;
+      r.lr = rate * lr_scale;
+      r.base_lr = base * lr_scale;
+      r.weight_decay = use->weight_decay[k];
+      const bool itself = use->host->decays_itself();
+      r.coupled = use->decoupled || itself ? 0 : r.weight_decay;
+      r.decay = use->decoupled && !itself ? r.lr * r.weight_decay : 0;
+      r.momentum = momentum;
+    }
   }
 }
 
-void Optimizer::update() {
-  const bool elementwise = host_->elementwise();
+void Optimizer::run_host(HostUse& use) {
+  const HostOptimizer& host = *use.host;
+  const bool elementwise = host.elementwise();
+  use.host->begin_step(use.ranges);
   if (!elementwise)
-    for (const UpdateRange& range : ranges_)
-      if (range.step > 0) host_->update(range);
-  parallel_for(static_cast<int64_t>(pieces_.size()), [&](int64_t index) {
-    const Piece& piece = pieces_[static_cast<size_t>(index)];
-    UpdateRange range = ranges_[piece.tensor];
-    range.begin = piece.begin;
-    range.end = piece.end;
-    if (elementwise && range.step > 0) host_->update(range);
-    for (const auto& post : post_steps_)
-      post->apply({piece.tensor, range.dtype, range.value, range.begin, range.end});
-    refresh_working(piece.tensor, piece.begin, piece.end);
-  });
-  for (size_t i = 0; i < ranges_.size(); ++i) {
+    for (const UpdateRange& range : use.ranges) host.update(range);
+  const int last = elementwise ? host.passes() - 1 : 0;
+  for (int pass = 0; pass <= last; ++pass) {
+    parallel_for(static_cast<int64_t>(use.pieces.size()), [&](int64_t index) {
+      Piece& piece = use.pieces[static_cast<size_t>(index)];
+      const Place& place = places_[piece.tensor];
+      if (elementwise && place.range >= 0) {
+        UpdateRange range = use.ranges[static_cast<size_t>(place.range)];
+        range.begin = piece.begin;
+        range.end = piece.end;
+        range.pass = pass;
+        piece.sums = {};
+        range.sums = piece.sums.data();
+        host.update(range);
+      }
+      if (pass < last) return;
+      for (const auto& post : post_steps_)
+        post->apply({piece.tensor, table_.dtype(), place.value, piece.begin, piece.end});
+      refresh_working(place, piece.begin, piece.end);
+    });
+    if (pass == last) break;
+    total_sums(use);
+    use.host->end_pass(pass, use.ranges);
+  }
+}
+
+void Optimizer::total_sums(HostUse& use) {
+  for (UpdateRange& range : use.ranges) range.totals = {};
+  for (const Piece& piece : use.pieces) {
+    const int64_t range = places_[piece.tensor].range;
+    if (range < 0) continue;
+    auto& totals = use.ranges[static_cast<size_t>(range)].totals;
+    for (size_t k = 0; k < totals.size(); ++k) totals[k] += piece.sums[k];
+  }
+}
+
+/// Copies that are neither the values themselves nor bf16.
+void Optimizer::refresh_other_copies() {
+  for (size_t i = 0; i < table_.size(); ++i) {
     nn::Parameter& parameter = table_.parameter(i);
-    if (working_[i] == nullptr && parameter.working.raw() != parameter.value.raw())
+    if (places_[i].working == nullptr && parameter.working.raw() != parameter.value.raw())
       parameter.working.copy_from(parameter.value);
   }
 }
 
-void Optimizer::refresh_working(size_t i, int64_t begin, int64_t end) const {
-  if (working_[i] == nullptr) return;
-  run_best<NarrowBody>(NarrowBody::Args{static_cast<const float*>(ranges_[i].value),
-                                        static_cast<uint16_t*>(working_[i]), begin, end});
+void Optimizer::refresh_working(const Place& place, int64_t begin, int64_t end) const {
+  if (place.working == nullptr) return;
+  run_best<NarrowBody>(NarrowBody::Args{static_cast<const float*>(place.value),
+                                        static_cast<uint16_t*>(place.working), begin, end});
+}
+
+bool Optimizer::has_averages() const {
+  return averages_ != nullptr || std::ranges::any_of(hosts_, [](const auto& use) {
+           return use->host->has_evaluation_weights();
+         });
 }
 
 void Optimizer::use_averages(bool on) {
-  if (averages_ == nullptr || on == averages_in_use_) return;
-  averages_->swap_averages();
+  if (on == averages_in_use_ || !has_averages()) return;
   averages_in_use_ = on;
+  if (averages_ != nullptr)
+    averages_->swap_averages();
+  else
+    use_host_weights(on);
   for (size_t i = 0; i < table_.size(); ++i) {
     nn::Parameter& parameter = table_.parameter(i);
     if (parameter.working.raw() != parameter.value.raw())
@@ -162,17 +274,46 @@ void Optimizer::use_averages(bool on) {
   }
 }
 
+void Optimizer::use_host_weights(bool on) {
+  if (on) trained_ = table_.make_buffer();
+  for (const auto& use : hosts_) {
+    if (!use->host->has_evaluation_weights()) continue;
+    for (size_t k = 0; k < use->tensors.size(); ++k) {
+      const size_t i = use->tensors[k];
+      Tensor& value = table_.parameter(i).value;
+      if (!on) {
+        value.copy_from(trained_.slices[i]);
+        continue;
+      }
+      trained_.slices[i].copy_from(value);
+      UpdateRange range;
+      range.index = i;
+      range.dtype = table_.dtype();
+      range.end = table_.meta(i).numel();
+      range.value = value.mutable_raw();
+      for (size_t slot = 0; slot < use->slots.size(); ++slot)
+        if (Tensor& state = use->slots[slot][k]; state.defined())
+          range.slots[slot] = state.mutable_raw();
+      range.step = steps_[i];
+      if (range.step > 0) use->host->evaluation_weights(range);
+    }
+  }
+  if (!on) trained_ = {};
+}
+
 void Optimizer::visit_state(StateVisitor& visitor) {
   if (averages_in_use_)
     throw InternalError("Optimizer::visit_state while the averaged weights are in place");
-  for (size_t i = 0; i < table_.size(); ++i) {
-    const std::string prefix = "optimizer/" + table_.meta(i).name + "/";
-    visitor.visit(prefix + "step", steps_[i]);
-    for (size_t slot = 0; slot < slots_.size(); ++slot)
-      visitor.visit(prefix + slot_specs_[slot].name, slots_[slot].slices[i]);
-  }
+  for (const auto& use : hosts_)
+    for (size_t k = 0; k < use->tensors.size(); ++k) {
+      const size_t i = use->tensors[k];
+      const std::string prefix = "optimizer/" + table_.meta(i).name + "/";
+      visitor.visit(prefix + "step", steps_[i]);
+      for (size_t slot = 0; slot < use->slots.size(); ++slot)
+        if (Tensor& state = use->slots[slot][k]; state.defined())
+          visitor.visit(prefix + use->specs[slot].name, state);
+    }
   chain_->visit_state(visitor);
-  host_->visit_state(visitor);
   for (const auto& post : post_steps_) post->visit_state(visitor);
 }
 

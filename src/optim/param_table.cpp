@@ -7,9 +7,6 @@
 namespace sing::optim {
 namespace {
 
-/// Slices start on cache lines.
-constexpr int64_t kAlignment = 16;
-
 bool is_supported_layout(const Tensor& t) {
   return t.is_contiguous() || t.is_channels_last();
 }
@@ -95,9 +92,7 @@ void ParamTable::take(nn::Parameter& parameter, int group) {
                 .rows = value.rank() == 0 ? 1 : value.size(0),
                 .cols = value.rank() == 0 ? 1 : value.shape().numel_between(1, value.rank()),
                 .group = group};
-  entry.offset = padded_;
   numel_ += value.numel();
-  padded_ += (value.numel() + kAlignment - 1) / kAlignment * kAlignment;
   tensors_.push_back(std::move(entry));
 }
 
@@ -107,11 +102,20 @@ int ParamTable::find(std::string_view name) const {
   return -1;
 }
 
-ParamTable::Buffer ParamTable::make_buffer() const {
+ParamTable::Buffer ParamTable::make_buffer(std::span<const uint8_t> wanted) const {
+  const auto left_out = [&](size_t i) { return !wanted.empty() && wanted[i] == 0; };
+  int64_t length = 0;
+  for (size_t i = 0; i < tensors_.size(); ++i)
+    if (!left_out(i)) length += tensors_[i].padded();
   Buffer buffer;
-  buffer.flat = Tensor::zeros({padded_}, {.dtype = dtype_});
-  for (const Entry& entry : tensors_)
-    buffer.slices.push_back(cut(buffer.flat, entry.offset, entry.parameter->value));
+  buffer.flat = Tensor::zeros({length}, {.dtype = dtype_});
+  int64_t offset = 0;
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    buffer.slices.emplace_back();
+    if (left_out(i)) continue;
+    buffer.slices.back() = cut(buffer.flat, offset, tensors_[i].parameter->value);
+    offset += tensors_[i].padded();
+  }
   return buffer;
 }
 

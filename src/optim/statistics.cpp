@@ -102,15 +102,33 @@ void measure(const void* gradient, int64_t first, int64_t rows, int64_t length, 
 
 }  // namespace
 
+double row_norm(const TensorStatistics& statistics, size_t row, bool centred) {
+  const RowStatistics& r = statistics.rows[row];
+  const double n = static_cast<double>(statistics.row_length);
+  return std::sqrt(r.sum_of_squares + (centred ? 0 : n * r.mean * r.mean));
+}
+
+double norm_under(const Affine& affine, const TensorStatistics& statistics) {
+  if (affine.row_scale == nullptr)
+    return (affine.centred() ? statistics.centred_norm : statistics.raw_norm) * affine.scale;
+  double squares = 0;
+  for (size_t row = 0; row < statistics.rows.size(); ++row) {
+    const double norm = row_norm(statistics, row, affine.centred()) * affine.row_scale[row];
+    squares += norm * norm;
+  }
+  return std::sqrt(squares) * affine.scale;
+}
+
 StatisticsPass::StatisticsPass(const ParamTable& table,
-                               std::span<const std::optional<Scope>> scopes)
+                               std::span<const std::optional<RowRequest>> requests)
     : dtype_(table.dtype()) {
   size_t slots = 0;
   for (size_t i = 0; i < table.size(); ++i) {
     const TensorMeta& meta = table.meta(i);
     Layout layout{};
-    layout.centre = scopes[i].has_value();
-    layout.rows = scopes[i] == Scope::row ? meta.rows : 1;
+    layout.by_row = requests[i].has_value();
+    layout.centre = layout.by_row && requests[i]->centre;
+    layout.rows = layout.by_row && requests[i]->scope == Scope::row ? meta.rows : 1;
     layout.row_length = layout.rows == 0 ? 0 : meta.numel() / layout.rows;
     layout.cuts = std::max<int64_t>(1, (layout.row_length - 1) / kPiece + 1);
     layout.first_slot = slots;
@@ -184,7 +202,7 @@ void StatisticsPass::finish(size_t tensor) {
   result.centred_norm = std::sqrt(squares);
   result.raw_norm = layout.centre ? std::sqrt(raw_squares) : result.centred_norm;
   result.row_length = layout.row_length;
-  result.rows = layout.centre
+  result.rows = layout.by_row
                     ? std::span<const RowStatistics>(rows, static_cast<size_t>(layout.rows))
                     : std::span<const RowStatistics>();
 }

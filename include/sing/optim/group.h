@@ -6,6 +6,7 @@
 
 #include "sing/config/schema.h"
 #include "sing/nn/parameter.h"
+#include "sing/optim/kinds.h"
 
 namespace sing::optim {
 
@@ -36,6 +37,8 @@ struct SING_API GroupRule {
   double lr_scale = 1;
   std::optional<double> weight_decay;
   std::optional<DecayFilter> decay;
+  /// Instead of the optimizer's; the transforms ahead of it and the schedule's shape stay.
+  std::optional<config::Component<host_kind>> host;
   bool freeze = false;  ///< leaves the optimizer and the tape
 
   static void describe(config::Fields<GroupRule>& f);

@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -21,6 +22,7 @@ struct SING_API OptimizerConfig {
   config::Component<host_kind> host{"adamw"};
   std::optional<LookAheadOptions> lookahead;
   std::optional<EmaOptions> ema;
+  std::optional<SwaOptions> swa;
   config::Component<schedule_kind> schedule{"constant"};
   std::vector<GroupRule> groups;
   bool fused = true;
@@ -75,8 +77,9 @@ class SING_API Optimizer {
   double learning_rate(int64_t step) const;
   /// Steps tensor i has taken.
   int64_t steps(size_t i) const { return steps_[i]; }
-  bool has_averages() const { return averages_ != nullptr; }
-  /// Puts the averaged weights in place for evaluation, or the trained ones back.
+  /// Whether evaluation wants other weights than training: averages, or those of the host.
+  bool has_averages() const;
+  /// Puts the weights for evaluation in place, or the trained ones back, bit for bit.
   void use_averages(bool on);
   /// Everything that changes from step to step, values and gradients excepted. Names:
   /// "optimizer/<parameter>/<slot>".
@@ -86,29 +89,39 @@ class SING_API Optimizer {
   struct Piece {
     size_t tensor;
     int64_t begin, end;
+    std::array<double, UpdateRange::kMaxSums> sums;
   };
-  void fill_ranges(double rate);
-  void update();
-  void refresh_working(size_t i, int64_t begin, int64_t end) const;
+  /// Where a tensor is in the step being made.
+  struct Place {
+    void* value = nullptr;
+    void* working = nullptr;  // bf16 copy; nullptr where layers read the value itself
+    int64_t range = -1;       // among the ranges of its host; -1: no gradient
+  };
+  /// A host, its tensors and its state.
+  struct HostUse;
+  size_t add_host(std::unique_ptr<HostOptimizer> host, bool sing);
+  void assign_hosts(bool sing);
+  void make_slots(HostUse& use);
+  void fill_ranges(const StepContext& context);
+  void run_host(HostUse& use);
+  void total_sums(HostUse& use);
+  void refresh_working(const Place& place, int64_t begin, int64_t end) const;
+  void refresh_other_copies();
+  void use_host_weights(bool on);
 
   OptimizerConfig config_;
   ParamTable table_;
   std::unique_ptr<Schedule> schedule_;
-  std::unique_ptr<HostOptimizer> host_;
   std::unique_ptr<TransformChain> chain_;
+  std::vector<std::unique_ptr<HostUse>> hosts_;  // [0]: optimizer.host
   std::vector<std::unique_ptr<PostStep>> post_steps_;
   PostStep* averages_ = nullptr;
   bool averages_in_use_ = false;
-  std::vector<SlotSpec> slot_specs_;
-  std::vector<ParamTable::Buffer> slots_;
+  ParamTable::Buffer trained_;         // what evaluation weights of a host stand in for
   std::vector<int64_t> steps_;         // taken by each tensor
   std::vector<int64_t> coming_steps_;  // number of the step being made; 0: skipped
-  std::vector<double> weight_decay_;   // by tensor, filters applied
-  bool decoupled_ = true;
-  std::vector<Piece> pieces_;
-  std::vector<UpdateRange> ranges_;  // by tensor, filled anew for each step
-  std::vector<void*> working_;       // bf16 copies, nullptr where layers read the value itself
   GradientStatistics statistics_;
+  std::vector<Place> places_;
 };
 
 }  // namespace sing::optim

@@ -61,12 +61,13 @@ class SING_API ParamTable {
   /// Says so explicitly, until the next zero_grad.
   void set_present(size_t i, bool present);
 
-  /// A dense buffer as long as all tensors together, cut like the gradients; zero.
+  /// A dense buffer as long as all tensors together, cut like the gradients; zero. With `wanted`
+  /// (by tensor) only as long as those, and the slices of the others are undefined tensors.
   struct Buffer {
     Tensor flat;
     std::vector<Tensor> slices;  ///< by tensor: shape and strides of its value
   };
-  Buffer make_buffer() const;
+  Buffer make_buffer(std::span<const uint8_t> wanted = {}) const;
 
   /// Partial gradients (between the passes of one accumulated update) and which are there.
   void visit_gradients(StateVisitor& visitor);
@@ -79,7 +80,8 @@ class SING_API ParamTable {
     Tensor gradient;
     uint32_t version_at_clear = 0;
     Presence presence = Presence::by_version;
-    int64_t offset = 0;
+    /// Slices of a buffer start on cache lines.
+    int64_t padded() const { return (meta.numel() + 15) / 16 * 16; }
   };
   void take(nn::Parameter& parameter, int group);
 
@@ -88,7 +90,7 @@ class SING_API ParamTable {
   std::vector<GroupRule> groups_;  // [0]: the default group
   Buffer gradients_;
   DType dtype_ = DType::f32;
-  int64_t numel_ = 0, padded_ = 0;
+  int64_t numel_ = 0;
   size_t frozen_ = 0;
 };
 

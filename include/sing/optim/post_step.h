@@ -5,6 +5,7 @@
 
 #include "sing/config/schema.h"
 #include "sing/optim/param_table.h"
+#include "sing/optim/schedule.h"
 
 namespace sing::optim {
 
@@ -52,5 +53,16 @@ struct SING_API EmaOptions {
   static void describe(config::Fields<EmaOptions>& f);
 };
 SING_API std::unique_ptr<PostStep> make_ema(const EmaOptions& options, const ParamTable& table);
+
+/// average <- average + (theta - average) / (n + 1) in f32 (f64 for f64), n: averages made, the
+/// first copies; after the update number `start` and then every `every` updates. Izmailov et al.
+/// 2018, as in torch.optim.swa_utils.
+struct SING_API SwaOptions {
+  config::Duration start = config::Duration::fraction(0.75);
+  config::Duration every = config::Duration::epochs(1);
+  static void describe(config::Fields<SwaOptions>& f);
+};
+SING_API std::unique_ptr<PostStep> make_swa(const SwaOptions& options, const ParamTable& table,
+                                            const RunLength& run);
 
 }  // namespace sing::optim

@@ -1,9 +1,11 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "sing/config/schema.h"
+#include "sing/optim/kinds.h"
 
 namespace sing::optim {
 
@@ -27,10 +29,8 @@ class SING_API Schedule {
   /// `base`: the host's lr. `step`: updates already made, 0 for the first; past the end of the run
   /// the last value holds.
   virtual double at(double base, int64_t step) const = 0;
+  /// Momentum (or beta1) of the update after `step` others, where the schedule moves it.
+  virtual std::optional<double> momentum_at(int64_t /*step*/) const { return std::nullopt; }
 };
-
-/// Throws ConfigError when the parts are longer than the run.
-using ScheduleKind = config::ComponentKind<std::unique_ptr<Schedule>(const RunLength&)>;
-SING_API ScheduleKind& schedule_kind();
 
 }  // namespace sing::optim

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "sing/config/schema.h"
+#include "sing/optim/kinds.h"
 #include "sing/optim/param_table.h"
 
 namespace sing::optim {
@@ -27,6 +28,7 @@ struct Affine {
   const double* row_scale = nullptr;    ///< nullptr: 1
   int64_t row_length = 1;               ///< elements that share a mean or a row_scale
   double scale = 1;
+  double first_moment = 1;  ///< factor on g' where it goes into a first moment (AdaNorm)
 
   bool centred() const { return rows != nullptr; }
 };
@@ -40,10 +42,16 @@ struct TensorStatistics {
   int64_t row_length = 1;
 };
 
-/// Norm of (g - mean) * scale, or of g * scale while nothing is centred.
-inline double norm_under(const Affine& affine, const TensorStatistics& statistics) {
-  return (affine.centred() ? statistics.centred_norm : statistics.raw_norm) * affine.scale;
-}
+/// Norm of one row of g, or of (g - mean).
+SING_API double row_norm(const TensorStatistics& statistics, size_t row, bool centred);
+/// Norm of g' of a tensor: of (g - mean) * row_scale * scale, or of g while nothing is centred.
+SING_API double norm_under(const Affine& affine, const TensorStatistics& statistics);
+
+/// The rows a stage wants measured, and whether it subtracts their means.
+struct RowRequest {
+  Scope scope = Scope::row;
+  bool centre = false;
+};
 
 /// A stage ahead of the host. Affine stages never touch the gradient: they say what they want
 /// measured and then change the description of g'. A chain of them collapses to one description.
@@ -52,23 +60,24 @@ class SING_API GradientTransform {
  public:
   virtual ~GradientTransform();
   virtual bool affine() const { return true; }
-  /// The mean this stage wants to subtract from such a tensor, if any.
-  virtual std::optional<Scope> centres(const TensorMeta&) const { return std::nullopt; }
-  /// Changes the maps of all present tensors (`tensors`, `statistics`, `maps` by table index).
-  /// `maps[i].rows` may be set to `statistics[i].rows` by a stage whose `centres` asked for it.
-  virtual void finish(std::span<const TensorMeta> /*tensors*/,
-                      std::span<const TensorStatistics> /*statistics*/,
-                      std::span<Affine> /*maps*/) const {}
+  /// What this stage needs measured of such a tensor beside its norm, if anything.
+  virtual std::optional<RowRequest> rows(const TensorMeta&) const { return std::nullopt; }
+  /// Changes the maps of all present tensors (`statistics`, `maps` by index of the table).
+  /// `maps[i].rows` may be set to `statistics[i].rows` by a stage that asked to centre. Called once
+  /// per step, for gradients that are finite.
+  virtual void finish(const ParamTable& /*table*/, std::span<const TensorStatistics> /*statistics*/,
+                      std::span<Affine> /*maps*/) {}
   /// Only when not affine: changes g' of tensor i in place (dense, in storage order).
   virtual void apply(size_t /*i*/, const TensorMeta&, Tensor& /*gradient*/) {}
   /// Makes the length of the gradient irrelevant; a chain has at most one such stage.
   virtual bool normalizes() const { return false; }
   /// Multiplies whole tensors by a positive number at most; cancelled by a normaliser behind it.
   virtual bool only_scales() const { return false; }
+  /// Nothing may stand between this stage and the host.
+  virtual bool must_be_last() const { return false; }
+  /// Before the first step.
+  virtual void attach(const ParamTable&) {}
   virtual void visit_state(StateVisitor&) {}
 };
-
-using TransformKind = config::ComponentKind<std::unique_ptr<GradientTransform>()>;
-SING_API TransformKind& transform_kind();
 
 }  // namespace sing::optim

@@ -35,8 +35,8 @@ struct AdamStep {
   T root_correction;  // 1 / sqrt(1 - beta2^t)
   T eps;
   Softplus<T> soft;
-  SING_ALWAYS_INLINE T operator()(T theta, T g, T* s) const {
-    s[0] = beta1 * s[0] + weight1 * g;
+  SING_ALWAYS_INLINE T operator()(T theta, T g, T first, T* s) const {
+    s[0] = beta1 * s[0] + weight1 * first;
     s[1] = beta2 * s[1] + weight2 * (g * g);
     T v = s[1];
     if constexpr (kAmsgrad) v = s[2] = s[2] > v ? s[2] : v;
@@ -50,19 +50,21 @@ class Adam final : public HostOptimizer {
  public:
   Adam(const AdamOptions& options, bool decoupled) : o_(options), decoupled_(decoupled) {}
   const HostOptions& common() const override { return o_; }
-  bool decoupled_by_default() const override { return decoupled_; }
+  bool decoupled_by_default(bool sing) const override { return decoupled_ || sing; }
+  bool has_momentum() const override { return true; }
   std::vector<SlotSpec> slots() const override {
     if (o_.amsgrad) return {{"m"}, {"v"}, {"v_max"}};
     return {{"m"}, {"v"}};
   }
   void update(const UpdateRange& r) const override {
     const double t = static_cast<double>(r.step);
-    const double c1 = 1 - std::pow(o_.betas[0], t), c2 = 1 - std::pow(o_.betas[1], t);
+    const double beta1 = r.momentum.value_or(o_.betas[0]);
+    const double c1 = 1 - std::pow(beta1, t), c2 = 1 - std::pow(o_.betas[1], t);
     with_element(r.dtype, [&]<class T>() {
       with_flags(
           [&]<bool kAmsgrad, bool kSoftplus>() {
             run_update(r, AdamStep<T, kAmsgrad, kSoftplus>{
-                              static_cast<T>(o_.betas[0]), static_cast<T>(1 - o_.betas[0]),
+                              static_cast<T>(beta1), static_cast<T>(1 - beta1),
                               static_cast<T>(o_.betas[1]), static_cast<T>(1 - o_.betas[1]),
                               static_cast<T>(r.lr / c1), static_cast<T>(1 / std::sqrt(c2)),
                               static_cast<T>(o_.eps), Softplus<T>(o_.softplus_beta.value_or(1))});

@@ -5,24 +5,19 @@
 namespace sing::optim {
 namespace {
 
-struct SgdOptions : HostOptions {
+struct SgdOptions : HardHostOptions {
   double momentum = 0;
   double dampening = 0;
   bool nesterov = false;
-  std::optional<double> softplus_beta;
 
   static void describe(config::Fields<SgdOptions>& f) {
-    f.base<HostOptions>();
+    f.base<HardHostOptions>();
     f("momentum", &SgdOptions::momentum, "decay of the buffer").range(0, 1, config::Ends::low);
     f("dampening", &SgdOptions::dampening, "1 - weight of a gradient in the buffer").range(0, 1);
     f("nesterov", &SgdOptions::nesterov, "step along gradient + momentum * buffer");
-    f("softplus_beta", &SgdOptions::softplus_beta, "refused: SGD divides by nothing").positive();
     f.check([](const SgdOptions& o, config::Checker& c) {
       if (o.nesterov && (o.momentum == 0 || o.dampening != 0))
         c.fail("nesterov", "nesterov wants momentum > 0 and dampening 0");
-      if (o.softplus_beta)
-        c.fail("softplus_beta", "softplus has no meaning for sgd, which divides by nothing",
-               "remove softplus_beta, or choose a host such as adamw");
     });
   }
 };
@@ -53,17 +48,19 @@ class Sgd final : public HostOptimizer {
   std::vector<SlotSpec> slots() const override {
     return o_.momentum > 0 ? std::vector<SlotSpec>{{"momentum"}} : std::vector<SlotSpec>{};
   }
+  bool has_momentum() const override { return o_.momentum > 0; }
   void update(const UpdateRange& r) const override {
     with_element(r.dtype, [&]<class T>() {
       const T lr = static_cast<T>(r.lr);
       if (o_.momentum == 0) return run_update(r, PlainStep<T>{lr});
       const bool first = r.step == 1;
-      const T carried = static_cast<T>(first ? 0 : o_.momentum);
+      const double momentum = r.momentum.value_or(o_.momentum);
+      const T carried = static_cast<T>(first ? 0 : momentum);
       const T weight = static_cast<T>(first ? 1 : 1 - o_.dampening);
       with_flags(
           [&]<bool kNesterov>() {
-            run_update(
-                r, MomentumStep<T, kNesterov>{lr, static_cast<T>(o_.momentum), carried, weight});
+            run_update(r,
+                       MomentumStep<T, kNesterov>{lr, static_cast<T>(momentum), carried, weight});
           },
           o_.nesterov);
     });

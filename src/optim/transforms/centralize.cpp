@@ -17,14 +17,14 @@ struct CentralizeOptions {
 class Centralize final : public GradientTransform {
  public:
   explicit Centralize(const CentralizeOptions& options) : options_(options) {}
-  std::optional<Scope> centres(const TensorMeta& meta) const override {
-    return meta.rank() > (options_.conv_only ? 3 : 1) ? std::optional(options_.scope)
-                                                      : std::nullopt;
+  std::optional<RowRequest> rows(const TensorMeta& meta) const override {
+    if (meta.rank() <= (options_.conv_only ? 3 : 1)) return std::nullopt;
+    return RowRequest{options_.scope, true};
   }
-  void finish(std::span<const TensorMeta> tensors, std::span<const TensorStatistics> statistics,
-              std::span<Affine> maps) const override {
+  void finish(const ParamTable& table, std::span<const TensorStatistics> statistics,
+              std::span<Affine> maps) override {
     for (size_t i = 0; i < maps.size(); ++i)
-      if (statistics[i].present && centres(tensors[i])) subtract_mean(statistics[i], maps[i]);
+      if (statistics[i].present && rows(table.meta(i))) subtract_mean(statistics[i], maps[i]);
   }
 
  private:

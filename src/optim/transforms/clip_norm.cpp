@@ -17,8 +17,8 @@ class ClipGlobalNorm final : public GradientTransform {
  public:
   explicit ClipGlobalNorm(const ClipNormOptions& options) : options_(options) {}
   bool only_scales() const override { return true; }
-  void finish(std::span<const TensorMeta>, std::span<const TensorStatistics> statistics,
-              std::span<Affine> maps) const override {
+  void finish(const ParamTable&, std::span<const TensorStatistics> statistics,
+              std::span<Affine> maps) override {
     double squares = 0;
     for (size_t i = 0; i < maps.size(); ++i) {
       if (!statistics[i].present) continue;
@@ -37,8 +37,8 @@ class ClipTensorNorm final : public GradientTransform {
  public:
   explicit ClipTensorNorm(const ClipNormOptions& options) : options_(options) {}
   bool only_scales() const override { return true; }
-  void finish(std::span<const TensorMeta>, std::span<const TensorStatistics> statistics,
-              std::span<Affine> maps) const override {
+  void finish(const ParamTable&, std::span<const TensorStatistics> statistics,
+              std::span<Affine> maps) override {
     for (size_t i = 0; i < maps.size(); ++i)
       if (statistics[i].present)
         maps[i].scale *= options_.factor(norm_under(maps[i], statistics[i]));

@@ -16,8 +16,8 @@ class Normalize final : public GradientTransform {
  public:
   explicit Normalize(const NormalizeOptions& options) : options_(options) {}
   bool normalizes() const override { return true; }
-  void finish(std::span<const TensorMeta>, std::span<const TensorStatistics> statistics,
-              std::span<Affine> maps) const override {
+  void finish(const ParamTable&, std::span<const TensorStatistics> statistics,
+              std::span<Affine> maps) override {
     for (size_t i = 0; i < maps.size(); ++i)
       if (statistics[i].present) divide_by_norm(statistics[i], options_.eps, maps[i]);
   }

@@ -23,15 +23,16 @@ struct SingOptions {
 class Sing final : public GradientTransform {
  public:
   explicit Sing(const SingOptions& options) : options_(options) {}
-  std::optional<Scope> centres(const TensorMeta& meta) const override {
-    return options_.centralize && meta.rank() > 1 ? std::optional(options_.scope) : std::nullopt;
+  std::optional<RowRequest> rows(const TensorMeta& meta) const override {
+    if (!options_.centralize || meta.rank() <= 1) return std::nullopt;
+    return RowRequest{options_.scope, true};
   }
   bool normalizes() const override { return options_.normalize; }
-  void finish(std::span<const TensorMeta> tensors, std::span<const TensorStatistics> statistics,
-              std::span<Affine> maps) const override {
+  void finish(const ParamTable& table, std::span<const TensorStatistics> statistics,
+              std::span<Affine> maps) override {
     for (size_t i = 0; i < maps.size(); ++i) {
       if (!statistics[i].present) continue;
-      if (centres(tensors[i])) subtract_mean(statistics[i], maps[i]);
+      if (rows(table.meta(i))) subtract_mean(statistics[i], maps[i]);
       if (options_.normalize) divide_by_norm(statistics[i], options_.eps, maps[i]);
     }
   }
