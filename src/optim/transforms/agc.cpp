@@ -26,14 +26,13 @@ class Agc final : public GradientTransform {
  public:
   explicit Agc(const AgcOptions& options) : options_(options) {}
   std::optional<RowRequest> rows(const TensorMeta& meta) const override {
-    if (meta.rank() <= 1) return std::nullopt;
-    return RowRequest{Scope::row, false};
+    return RowRequest{meta.rank() > 1 ? Scope::row : Scope::tensor, false};
   }
   void attach(const ParamTable& table) override {
     std::vector<std::optional<RowRequest>> requests;
     for (const TensorMeta& meta : table.metas()) {
       requests.push_back(rows(meta));
-      scales_.emplace_back(static_cast<size_t>(requests.back() ? meta.rows : 0));
+      scales_.emplace_back(static_cast<size_t>(meta.rank() > 1 ? meta.rows : 1));
     }
     weights_ = std::make_unique<StatisticsPass>(table, requests);
     values_.resize(table.size());
@@ -50,10 +49,6 @@ class Agc final : public GradientTransform {
  private:
   void clip(const TensorStatistics& gradient, const TensorStatistics& weights,
             std::vector<double>& scales, Affine& map) const {
-    if (scales.empty()) {
-      map.scale *= options_.factor(weights.raw_norm, norm_under(map, gradient));
-      return;
-    }
     for (size_t row = 0; row < scales.size(); ++row) {
       const double before = map.row_scale != nullptr ? map.row_scale[row] : 1;
       const double length = row_norm(gradient, row, map.centred()) * before * map.scale;
@@ -66,7 +61,7 @@ class Agc final : public GradientTransform {
   AgcOptions options_;
   std::unique_ptr<StatisticsPass> weights_;
   std::vector<const void*> values_;
-  std::vector<std::vector<double>> scales_;  // by tensor, by row; empty: one unit
+  std::vector<std::vector<double>> scales_;  // by tensor, by unit
 };
 
 const bool registered = transform_kind().add<AgcOptions>(
