@@ -251,18 +251,21 @@ for scheduler_name, scheduler in SCHEDULERS.items():
                    {"schedule": scheduler}))
 
 
-def average_of_torch(decay):
-    """torch.optim.swa_utils over a module that holds the tensors."""
+def average_of_torch(decay=None, first=1, every=1):
+    """torch.optim.swa_utils over a module that holds the tensors; no decay: equal weights."""
     def make(_):
         kept = {}
 
         def average(step, values):
             model = torch.nn.ParameterList(values)
+            if step < first:
+                return values
             if not kept:
                 utils = torch.optim.swa_utils
-                kept["model"] = utils.AveragedModel(
-                    model, multi_avg_fn=utils.get_ema_multi_avg_fn(decay))
-            kept["model"].update_parameters(model)
+                rule = None if decay is None else utils.get_ema_multi_avg_fn(decay)
+                kept["model"] = utils.AveragedModel(model, multi_avg_fn=rule)
+            if (step - first) % every == 0:
+                kept["model"].update_parameters(model)
             return list(kept["model"].module)
         return average
     return make
@@ -289,6 +292,8 @@ def sgd_or_adamw(_, values, o):
 for average_name, who, needs, make_average in [
         ("ema", "torch AveragedModel", None, average_of_torch(0.9)),
         ("ema_default", "torch AveragedModel", None, average_of_torch(0.9999)),
+        ("swa", "torch AveragedModel", None, average_of_torch(None, 20, 5)),
+        ("swa_each_step", "torch AveragedModel", None, average_of_torch()),
         ("ema_warmup", "timm ModelEmaV3", "timm.utils.model_ema", average_of_timm(0.9)),
         ("ema_warmup_slow", "timm ModelEmaV3", "timm.utils.model_ema", average_of_timm(0.9999))]:
     CHECKS.append(("post_steps", [average_name], who, needs, ALL, sgd_or_adamw,

@@ -46,6 +46,16 @@ def softplus(x, beta):
     return np.where(beta * x > 20, x, np.log1p(np.exp(np.minimum(beta * x, 30))) / beta)
 
 
+def steps(text):
+    """A duration in steps ("10st") or as a fraction ("5%") of the run."""
+    text = str(text)
+    if text.endswith("%"):
+        share = float(text[:-1]) / 100
+        return max(1, round(share * STEPS)) if share > 0 else 0
+    assert text.endswith("st"), text
+    return int(text[:-2])
+
+
 class Tensor:
     """One parameter: its value, gradient of this step, steps taken and the host's state."""
 

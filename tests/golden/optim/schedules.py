@@ -1,18 +1,8 @@
-"""Learning rates as functions of the updates made. Durations are in steps ("10st") or, of the 100
-steps of the run, a fraction ("5%")."""
+"""Learning rates as functions of the updates made."""
 import math
 
 from problem import STEPS
-from reference import SCHEDULES, case, register
-
-
-def steps(text):
-    text = str(text)
-    if text.endswith("%"):
-        share = float(text[:-1]) / 100
-        return max(1, round(share * STEPS)) if share > 0 else 0
-    assert text.endswith("st"), text
-    return int(text[:-2])
+from reference import SCHEDULES, case, register, steps
 
 
 def half_cosine(q):
