@@ -133,13 +133,14 @@ std::set<std::string> missing(std::vector<std::string> registered,
 }
 
 TEST(Golden, EveryRegisteredPartHasItsCases) {
-  std::set<std::string> hosts_alone, hosts_with_sing, transforms_alone, schedules;
+  std::set<std::string> hosts_alone, hosts_with_sing, transforms_alone, schedules, blocks;
   for (const OptimGoldenFile& file : testing::optim_golden_files())
     for (const OptimGolden& golden : file.cases) {
       const std::vector<std::string> transforms = golden.transforms();
       if (transforms.empty()) hosts_alone.insert(golden.host());
       if (transforms == std::vector<std::string>{"sing"}) hosts_with_sing.insert(golden.host());
       if (transforms.size() == 1) transforms_alone.insert(transforms[0]);
+      for (const auto& entry : golden.tree.entries) blocks.insert(entry.key);
       schedules.insert(OptimGolden::name_of(golden.tree.find("schedule")));
     }
   const std::set<std::string> none;
@@ -147,6 +148,7 @@ TEST(Golden, EveryRegisteredPartHasItsCases) {
   EXPECT_EQ(missing(host_kind().names(), hosts_with_sing), none);
   EXPECT_EQ(missing(transform_kind().names(), transforms_alone), none);
   EXPECT_EQ(missing(schedule_kind().names(), schedules), none);
+  EXPECT_EQ(missing({"lookahead", "ema", "swa"}, blocks), none);
 }
 
 }  // namespace

@@ -224,6 +224,10 @@ def compare_transform(cases, who, needs, make_change):
                    {"change": make_change}))
 
 
+def sgd_or_adamw(_, values, o):
+    return (sgd if o["name"] == "sgd" else adamw)(_, values, o)
+
+
 clips = torch.nn.utils
 compare_transform("clip_global_norm_sgd clip_global_norm_adam", "torch clip_grad_norm_", None,
                   lambda _: clip(lambda p: clips.clip_grad_norm_(p, 1.0)))
@@ -246,8 +250,10 @@ SCHEDULERS = {
     "one_cycle_options": lambda o: rates.OneCycleLR(o, 2e-3, 100, pct_start=0.5, div_factor=5,
                                                     final_div_factor=100, cycle_momentum=False),
 }
+for scheduler_name in ("one_cycle_momentum_sgd", "one_cycle_momentum_adamw"):
+    SCHEDULERS[scheduler_name] = lambda o: rates.OneCycleLR(o, o.param_groups[0]["lr"], 100)
 for scheduler_name, scheduler in SCHEDULERS.items():
-    CHECKS.append(("schedules", [scheduler_name], "torch lr_scheduler", None, ALL, sgd,
+    CHECKS.append(("schedules", [scheduler_name], "torch lr_scheduler", None, ALL, sgd_or_adamw,
                    {"schedule": scheduler}))
 
 
@@ -283,10 +289,6 @@ def average_of_timm(decay):
             return list(kept["model"].module)
         return average
     return make
-
-
-def sgd_or_adamw(_, values, o):
-    return (sgd if o["name"] == "sgd" else adamw)(_, values, o)
 
 
 for average_name, who, needs, make_average in [

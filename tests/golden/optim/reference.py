@@ -88,6 +88,13 @@ class Host:
         self.is_decoupled = given if given is not None else sing or self.decoupled
         self.matrices = (self.o["decay"] or ("matrices" if sing else "all")) == "matrices"
 
+    def set_momentum(self, momentum):
+        """For schedules that move it."""
+        if "betas" in self.o:
+            self.o["betas"] = (momentum, *self.o["betas"][1:])
+        else:
+            self.o["momentum"] = momentum
+
     def decay_of(self, x):
         return 0.0 if self.matrices and x.rank < 2 else self.o["weight_decay"]
 
@@ -180,7 +187,10 @@ def run(config):
         present = [x for x in tensors if x.g is not None]
         for t in transforms:
             t.apply(present)
-        host.step(present, schedule(step - 1))
+        eta, momentum = schedule(step - 1)
+        if momentum is not None:
+            host.set_momentum(momentum)
+        host.step(present, eta)
         averages = None
         for p in post_steps:
             averages = p.after(step, tensors) or averages

@@ -10,12 +10,13 @@ def half_cosine(q):
 
 
 def schedule(name, **defaults):
-    """The function gets its options, the base rate and s; s is clamped to the run."""
+    """The function gets its options, the base rate and s; s is clamped to the run. What is
+    registered gives rate and momentum."""
     def add(function):
         def bind(options, base):
             assert not set(options) - set(defaults) - {"name"}, options
             o = {**defaults, **options}
-            return lambda s: function(o, base, min(s, STEPS))
+            return lambda s: (function(o, base, min(s, STEPS)), momentum_of(o, s))
         register(SCHEDULES, name)(bind)
         return function
     return add
@@ -66,14 +67,26 @@ def linear(o, base, s):
     return base * (o["start_factor"] + (o["end_factor"] - o["start_factor"]) * q)
 
 
-@schedule("one_cycle", pct_start=0.3, div_factor=25.0, final_div_factor=1e4)
-def one_cycle(o, base, s):
+def cycle(o, s, first, top, last):
+    """From first to top to last, along two half cosines."""
     s = min(s, STEPS - 1)
-    first, last = base / o["div_factor"], base / o["div_factor"] / o["final_div_factor"]
-    top = o["pct_start"] * STEPS - 1
-    if s <= top:
-        return base + (first - base) * half_cosine(s / top)
-    return last + (base - last) * half_cosine((s - top) / (STEPS - 1 - top))
+    turn = o["pct_start"] * STEPS - 1
+    if s <= turn:
+        return top + (first - top) * half_cosine(s / turn)
+    return last + (top - last) * half_cosine((s - turn) / (STEPS - 1 - turn))
+
+
+@schedule("one_cycle", pct_start=0.3, div_factor=25.0, final_div_factor=1e4, cycle_momentum=False)
+def one_cycle(o, base, s):
+    first = base / o["div_factor"]
+    return cycle(o, s, first, base, first / o["final_div_factor"])
+
+
+def momentum_of(o, s):
+    """The momentum (or beta1) of update s, or None where the schedule leaves it alone."""
+    if not o.get("cycle_momentum", False):
+        return None
+    return cycle({"pct_start": 0.3, **o}, s, 0.95, 0.85, 0.95)
 
 
 @schedule("wsd", warmup="0st", decay=None, shape="linear")
@@ -109,6 +122,9 @@ CASES = [
     over_sgd("one_cycle", "one_cycle"),
     over_sgd("one_cycle_options", "one_cycle", pct_start=0.5, div_factor=5.0,
              final_div_factor=100.0),
+    *[case("one_cycle_momentum_" + host["name"], host,
+           schedule={"name": "one_cycle", "cycle_momentum": True})
+      for host in (SGD, {"name": "adamw", "lr": 0.02, "betas": (0.8, 0.99)})],
     over_sgd("wsd_linear", "wsd", warmup="10st", decay="20st"),
     over_sgd("wsd_sqrt", "wsd", warmup="10%", decay="40st", shape="sqrt"),
     over_sgd("wsd_cosine", "wsd", decay="30st", shape="cosine"),
