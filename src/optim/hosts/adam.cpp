@@ -1,9 +1,7 @@
 // Adam and AdamW as in torch.optim: the epsilon is added outside the root, after bias correction;
 // amsgrad keeps the largest uncorrected v. With softplus_beta the denominator is softplus of the
 // corrected root and no epsilon is added (SING, section 4 of the paper).
-#include <cmath>
-
-#include "optim/elementwise.h"
+#include "optim/hosts/moments.h"
 #include "optim/softplus.h"
 
 namespace sing::optim {
@@ -30,14 +28,14 @@ template <class T, bool kAmsgrad, bool kSoftplus>
 struct AdamStep {
   using Element = T;
   static constexpr int kSlots = kAmsgrad ? 3 : 2;
-  T beta1, weight1, beta2, weight2;
+  Moments<T> moments;
   T rate;             // lr / (1 - beta1^t)
   T root_correction;  // 1 / sqrt(1 - beta2^t)
   T eps;
   Softplus<T> soft;
   SING_ALWAYS_INLINE T operator()(T theta, T g, T first, T* s) const {
-    s[0] = beta1 * s[0] + weight1 * first;
-    s[1] = beta2 * s[1] + weight2 * (g * g);
+    s[0] = moments.first(s[0], first);
+    s[1] = moments.second(s[1], g);
     T v = s[1];
     if constexpr (kAmsgrad) v = s[2] = s[2] > v ? s[2] : v;
     const T root = std::sqrt(v) * root_correction;
@@ -46,35 +44,29 @@ struct AdamStep {
   }
 };
 
-class Adam final : public HostOptimizer {
+class Adam final : public MomentHost<AdamOptions> {
  public:
-  Adam(const AdamOptions& options, bool decoupled) : o_(options), decoupled_(decoupled) {}
-  const HostOptions& common() const override { return o_; }
+  Adam(const AdamOptions& options, bool decoupled) : MomentHost(options), decoupled_(decoupled) {}
   bool decoupled_by_default(bool sing) const override { return decoupled_ || sing; }
-  bool has_momentum() const override { return true; }
   std::vector<SlotSpec> slots() const override {
     if (o_.amsgrad) return {{"m"}, {"v"}, {"v_max"}};
     return {{"m"}, {"v"}};
   }
   void update(const UpdateRange& r) const override {
-    const double t = static_cast<double>(r.step);
-    const double beta1 = r.momentum.value_or(o_.betas[0]);
-    const double c1 = 1 - std::pow(beta1, t), c2 = 1 - std::pow(o_.betas[1], t);
+    const MomentNumbers n(o_.betas, r);
     with_element(r.dtype, [&]<class T>() {
       with_flags(
           [&]<bool kAmsgrad, bool kSoftplus>() {
             run_update(r, AdamStep<T, kAmsgrad, kSoftplus>{
-                              static_cast<T>(beta1), static_cast<T>(1 - beta1),
-                              static_cast<T>(o_.betas[1]), static_cast<T>(1 - o_.betas[1]),
-                              static_cast<T>(r.lr / c1), static_cast<T>(1 / std::sqrt(c2)),
-                              static_cast<T>(o_.eps), Softplus<T>(o_.softplus_beta.value_or(1))});
+                              Moments<T>(n), static_cast<T>(r.lr / n.c1),
+                              static_cast<T>(1 / std::sqrt(n.c2)), nonzero<T>(o_.eps),
+                              Softplus<T>(o_.softplus_beta.value_or(1))});
           },
           o_.amsgrad, o_.softplus_beta.has_value());
     });
   }
 
  private:
-  AdamOptions o_;
   bool decoupled_;
 };
 
