@@ -16,7 +16,8 @@ import sys
 import reference
 
 SHARED = ["problem", "reference", "transforms", "post_steps", "schedules"]
-OTHERS = ["problem", "reference", "write", "public", "check_public", "sing_authors"]  # no cases
+OTHERS = ["problem", "reference", "write", "public", "check_public", "check_planted",
+          "sing_authors"]  # no cases
 
 
 def modules():
