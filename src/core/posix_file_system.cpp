@@ -49,6 +49,10 @@ class PosixFileSystem final : public FileSystem {
   IoResult<size_t> read(FileId file, std::span<std::byte> bytes) override {
     return count(::read(file, bytes.data(), std::min(bytes.size(), size_t{1} << 30)));
   }
+  IoResult<size_t> read_at(FileId file, uint64_t place, std::span<std::byte> bytes) override {
+    return count(::pread(file, bytes.data(), std::min(bytes.size(), size_t{1} << 30),
+                         static_cast<off_t>(place)));
+  }
   IoResult<uint64_t> size(FileId file) override {
     struct stat status {};
     if (::fstat(file, &status) != 0) return IoError{errno};

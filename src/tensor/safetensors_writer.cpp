@@ -18,19 +18,21 @@ namespace {
 }  // namespace
 
 void SafetensorsWriter::add(Item item) {
-  const SafetensorsLimits limits;
   const std::string& name = item.entry.name;
-  if (name.empty() || name.size() > limits.name_bytes || !is_printable_utf8(name) ||
+  if (name.empty() || name.size() > limits_.name_bytes || !is_printable_utf8(name) ||
       name == kMetadataKey)
-    refuse(name, "a name is 1 to 512 bytes of printable text");
-  if (item.entry.shape.size() > limits.rank) refuse(name, "it has too many dimensions");
-  if (items_.size() == limits.tensors) refuse(name, "a file holds at most 100000 tensors");
+    refuse(name, "a name is 1 to " + std::to_string(limits_.name_bytes) +
+                     " bytes of printable text");
+  if (item.entry.shape.size() > limits_.rank) refuse(name, "it has too many dimensions");
+  if (items_.size() == limits_.tensors)
+    refuse(name, "a file holds at most " + std::to_string(limits_.tensors) + " tensors");
   const int64_t wanted = checked_bytes(checked_numel(item.entry.shape), item.entry.dtype);
   if (!item.produce && static_cast<uint64_t>(wanted) != item.bytes.size())
     refuse(name, "its shape needs " + std::to_string(wanted) + " bytes, got " +
                      std::to_string(item.bytes.size()));
   item.entry.end = static_cast<uint64_t>(wanted);
   if (items_.contains(name)) refuse(name, "there is one of that name already");
+  item.number = items_.size();
   items_.emplace(name, std::move(item));
 }
 
@@ -61,7 +63,10 @@ void SafetensorsWriter::set_metadata(std::string key, std::string value) {
 std::vector<SafetensorsWriter::Item> SafetensorsWriter::items() const {
   std::vector<Item> ordered;
   for (const auto& item : items_) ordered.push_back(item.second);
-  // Stable: within a width the order stays that of the names.
+  if (order_ == SafetensorsOrder::as_added)
+    std::sort(ordered.begin(), ordered.end(),
+              [](const Item& a, const Item& b) { return a.number < b.number; });
+  // Stable: within a width the order stays.
   std::stable_sort(ordered.begin(), ordered.end(), [](const Item& a, const Item& b) {
     return size_of(a.entry.dtype) > size_of(b.entry.dtype);
   });

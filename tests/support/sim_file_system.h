@@ -165,6 +165,15 @@ class SimFileSystem final : public FileSystem {
     return count;
   }
 
+  IoResult<size_t> read_at(FileId file, uint64_t place, std::span<std::byte> bytes) override {
+    if (const int code = asked(Call::read, {})) return IoError{code};
+    const std::vector<std::byte>& content = open_.at(file).node->content;
+    const size_t from = std::min<size_t>(place, content.size());
+    const size_t count = std::min(bytes.size(), content.size() - from);
+    std::copy_n(content.begin() + static_cast<ptrdiff_t>(from), count, bytes.begin());
+    return count;
+  }
+
   IoResult<uint64_t> size(FileId file) override {
     if (const int code = asked(Call::size, {})) return IoError{code};
     return static_cast<uint64_t>(open_.at(file).node->content.size());

@@ -48,6 +48,8 @@ class SING_API FileSystem {
   virtual IoResult<size_t> write(FileId file, std::span<const std::byte> bytes) = 0;
   /// Reads on; may read less than asked, 0 at the end.
   virtual IoResult<size_t> read(FileId file, std::span<std::byte> bytes) = 0;
+  /// The same from a place counted from the start; where read() goes on does not change.
+  virtual IoResult<size_t> read_at(FileId file, uint64_t place, std::span<std::byte> bytes) = 0;
   virtual IoResult<uint64_t> size(FileId file) = 0;
   virtual int fsync(FileId file) = 0;
   /// Also ends a lock.

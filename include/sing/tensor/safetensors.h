@@ -81,10 +81,17 @@ class SING_API SafetensorsFile {
   SafetensorsHeader header_;
 };
 
-/// Collects tensors and writes them: widest dtype first, then by name; the header padded with
-/// spaces so that the values start at a multiple of eight. Equal content gives equal bytes.
+/// The order of tensors of one width in a file.
+enum class SafetensorsOrder : uint8_t { by_name, as_added };
+
+/// Collects tensors and writes them: widest dtype first, then by name (or as they were added, for
+/// values that are produced one after the other); the header padded with spaces so that the values
+/// start at a multiple of eight. Equal content gives equal bytes.
 class SING_API SafetensorsWriter {
  public:
+  explicit SafetensorsWriter(SafetensorsOrder order = SafetensorsOrder::by_name,
+                             const SafetensorsLimits& limits = {})
+      : order_(order), limits_(limits) {}
   /// `bytes` are borrowed until written. Throws DataError E0323 for what a reader would refuse: a
   /// bad or repeated name, too many dimensions, a length that is not shape times size.
   void add(std::string name, DType dtype, std::vector<int64_t> shape,
@@ -101,6 +108,7 @@ class SING_API SafetensorsWriter {
     SafetensorsEntry entry;
     std::span<const std::byte> bytes;  ///< empty when `produce` is set
     std::function<void(FileWriter& writer)> produce = {};
+    size_t number = 0;  ///< of those added before
   };
   /// In the order in which they are written.
   std::vector<Item> items() const;
@@ -112,6 +120,8 @@ class SING_API SafetensorsWriter {
 
  private:
   void add(Item item);                 // entry.end: anything
+  SafetensorsOrder order_;
+  SafetensorsLimits limits_;
   std::map<std::string, Item> items_;  // entry.end: length in bytes
   std::map<std::string, std::string> metadata_;
   std::vector<Tensor> kept_;  // copies that items_ borrow from
