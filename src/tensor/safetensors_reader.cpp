@@ -56,9 +56,10 @@ void SafetensorsReader::read_at(uint64_t place, std::span<std::byte> bytes) cons
     const auto count = files_.read_at(file_, place, bytes);
     if (!count.ok() && count.error().code == EINTR) continue;
     if (!count.ok() || count.value() == 0)
-      throw DataError("the file " + (count.ok() ? std::string("became shorter while it was read")
-                                                : "cannot be read: " + error_text(count.error().code)),
-                      printable(path_, 4096), {}, "E0301");
+      throw DataError(
+          "the file " + (count.ok() ? std::string("became shorter while it was read")
+                                    : "cannot be read: " + error_text(count.error().code)),
+          printable(path_, 4096), {}, "E0301");
     place += count.value();
     bytes = bytes.subspan(count.value());
   }

@@ -21,8 +21,8 @@ void SafetensorsWriter::add(Item item) {
   const std::string& name = item.entry.name;
   if (name.empty() || name.size() > limits_.name_bytes || !is_printable_utf8(name) ||
       name == kMetadataKey)
-    refuse(name, "a name is 1 to " + std::to_string(limits_.name_bytes) +
-                     " bytes of printable text");
+    refuse(name,
+           "a name is 1 to " + std::to_string(limits_.name_bytes) + " bytes of printable text");
   if (item.entry.shape.size() > limits_.rank) refuse(name, "it has too many dimensions");
   if (items_.size() == limits_.tensors)
     refuse(name, "a file holds at most " + std::to_string(limits_.tensors) + " tensors");

@@ -39,7 +39,7 @@ std::string read_text(const std::string& path) {
 
 TEST(Help, IsQuickAndOnStdout) {
   for (const char* verb : {"train", "eval", "predict", "data", "check", "summary", "ls", "show",
-                           "explain", "schema", "doctor"}) {
+                           "replay", "explain", "schema", "doctor"}) {
     const test::Finished help = run_program("sing", {verb, "--help"});
     EXPECT_EQ(help.code, 0) << verb;
     EXPECT_THAT(help.output, HasSubstr(std::string("usage: sing ") + verb));

@@ -119,7 +119,7 @@ class SING_API SafetensorsWriter {
   void save(const std::string& path, FileSystem& files = posix_file_system()) const;
 
  private:
-  void add(Item item);                 // entry.end: anything
+  void add(Item item);  // entry.end: anything
   SafetensorsOrder order_;
   SafetensorsLimits limits_;
   std::map<std::string, Item> items_;  // entry.end: length in bytes
