@@ -35,12 +35,14 @@ void check_stages(const OptimizerConfig& o, config::Checker& c) {
   }
 }
 
-/// The hosts of a config: the main one and those of groups.
+/// The hosts of a config: the main one, those of groups, and their auxiliaries.
 std::vector<std::unique_ptr<HostOptimizer>> make_hosts(const OptimizerConfig& config) {
   std::vector<std::unique_ptr<HostOptimizer>> hosts;
   hosts.push_back(config.host.make());
   for (const GroupRule& group : config.groups)
     if (group.host) hosts.push_back(group.host->make());
+  for (size_t i = 0; i < hosts.size(); ++i)
+    if (const auto* auxiliary = hosts[i]->auxiliary()) hosts.push_back(auxiliary->make());
   return hosts;
 }
 

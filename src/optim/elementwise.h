@@ -12,8 +12,9 @@
 //
 // A pass that only measures has instead of operator()
 //   static constexpr int kSums = 2;
-//   void terms(T theta, T g, T first, T* state, T* out) const  // may change state
-// where out[k] is summed in double into range.sums[k], and calls run_sums(range, functor).
+//   void terms(T theta, T g, T first, T* state, double* out) const  // may change state
+// where out[k] is summed into range.sums[k], and calls run_sums(range, functor). Squares are to be
+// made in double: of an f32 beyond 1e19 they would overflow.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -177,11 +178,12 @@ struct SumsBody {
     for (int i = 0; i < n; ++i) {
       const T theta = value[i];
       const T g = map.transformed(gradient[i]);
-      T state[3], out[Terms::kSums];
+      T state[3];
+      double out[Terms::kSums];
       slots.load(begin + i, state);
       t.terms(theta, g + map.coupled * theta, g * map.lift + map.coupled * theta, state, out);
       slots.store(begin + i, state);
-      for (int k = 0; k < Terms::kSums; ++k) lanes[k][i] += static_cast<double>(out[k]);
+      for (int k = 0; k < Terms::kSums; ++k) lanes[k][i] += out[k];
     }
   }
 };

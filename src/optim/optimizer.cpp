@@ -139,6 +139,9 @@ void Optimizer::make_slots(HostUse& use) {
       use.pieces.push_back({use.tensors[k], begin, std::min(begin + kPiece, numel), {}});
   }
   use.ranges.reserve(use.tensors.size());
+  std::vector<const TensorMeta*> metas;
+  for (const size_t i : use.tensors) metas.push_back(&table_.meta(i));
+  use.host->attach(metas);
 }
 
 double Optimizer::learning_rate(int64_t step) const {
@@ -177,8 +180,9 @@ void Optimizer::fill_ranges(const StepContext& context) {
       places_[i].range = static_cast<int64_t>(use->ranges.size());
       UpdateRange& r = use->ranges.emplace_back();
       r.index = i;
+      r.meta = &table_.meta(i);
       r.dtype = table_.dtype();
-      r.end = table_.meta(i).numel();
+      r.end = r.meta->numel();
       r.value = places_[i].value;
       r.gradient = chain_->source(i);
       for (size_t slot = 0; slot < use->slots.size(); ++slot)
@@ -288,8 +292,9 @@ void Optimizer::use_host_weights(bool on) {
       trained_.slices[i].copy_from(value);
       UpdateRange range;
       range.index = i;
+      range.meta = &table_.meta(i);
       range.dtype = table_.dtype();
-      range.end = table_.meta(i).numel();
+      range.end = range.meta->numel();
       range.value = value.mutable_raw();
       for (size_t slot = 0; slot < use->slots.size(); ++slot)
         if (Tensor& state = use->slots[slot][k]; state.defined())

@@ -91,7 +91,8 @@ void ParamTable::take(nn::Parameter& parameter, int group) {
                 .dtype = value.dtype(),
                 .rows = value.rank() == 0 ? 1 : value.size(0),
                 .cols = value.rank() == 0 ? 1 : value.shape().numel_between(1, value.rank()),
-                .group = group};
+                .group = group,
+                .channels_last = !value.is_contiguous()};
   numel_ += value.numel();
   tensors_.push_back(std::move(entry));
 }

@@ -42,6 +42,7 @@ struct UpdateRange {
   static constexpr size_t kMaxSlots = 4;
   static constexpr size_t kMaxSums = 4;
   size_t index = 0;
+  const TensorMeta* meta = nullptr;
   DType dtype = DType::f32;  ///< of value, gradient and the slots that hold a number per element
   int64_t begin = 0, end = 0;
   void* value = nullptr;
@@ -96,6 +97,8 @@ class SING_API HostOptimizer {
   /// thread, and may use the pool.
   virtual bool elementwise() const { return true; }
   virtual int passes() const { return 1; }
+  /// Once, before the first step: all tensors of this host. For scratch memory.
+  virtual void attach(std::span<const TensorMeta* const> /*tensors*/) {}
   /// Before the passes of a step, in one thread: all tensors of this host that have a gradient. May
   /// change the numbers of the ranges and the state of whole tensors.
   virtual void begin_step(std::span<UpdateRange> /*tensors*/) {}

@@ -20,6 +20,8 @@ struct TensorMeta {
   int64_t rows = 1;  ///< first dimension; 1 for rank 0
   int64_t cols = 1;  ///< elements of a row
   int group = 0;     ///< 0: no rule matched, else number of the rule + 1
+  /// Rank 4 stored as dimensions 0, 2, 3, 1; everything else is stored row after row.
+  bool channels_last = false;
 
   int rank() const { return shape.rank(); }
   int64_t numel() const { return shape.numel(); }

@@ -1,16 +1,8 @@
 // Warm-up, then the same rate to the end.
-#include "optim/schedules/common.h"
+#include "optim/schedules/constant.h"
 
 namespace sing::optim {
 namespace {
-
-struct ConstantOptions {
-  config::Duration warmup = kNoSteps;
-
-  static void describe(config::Fields<ConstantOptions>& f) {
-    f("warmup", &ConstantOptions::warmup, "linear rise from lr / warmup").non_negative();
-  }
-};
 
 class Constant final : public Schedule {
  public:
