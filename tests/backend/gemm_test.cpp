@@ -29,11 +29,14 @@ struct Problem {
   bool repeat_b = false;
 };
 
-Tensor random_tensor(const Shape& shape, DType dtype, uint64_t position) {
+/// The last `unused` columns are NaN: a kernel that lets them take part is found out.
+Tensor random_tensor(const Shape& shape, DType dtype, uint64_t position, int64_t unused = 0) {
   Tensor t = Tensor::empty(shape, {.dtype = DType::f64});
   double* values = t.mutable_data<double>();
   for (int64_t i = 0; i < t.numel(); ++i)
-    values[i] = random_normal({1, Purpose::test, 0, position}, static_cast<uint64_t>(i));
+    values[i] = i % shape[shape.rank() - 1] >= shape[shape.rank() - 1] - unused
+                    ? std::nan("")
+                    : random_normal({1, Purpose::test, 0, position}, static_cast<uint64_t>(i));
   return t.to(dtype);
 }
 
@@ -45,8 +48,10 @@ Result run(const Problem& p) {
   const int64_t a_lead = (p.a_transposed ? p.m : p.k) + p.a_extra;
   const int64_t b_lead = (p.b_transposed ? p.k : p.n) + p.b_extra;
   const int64_t c_lead = p.n + p.c_extra;
-  const Tensor a = random_tensor({p.batch, p.a_transposed ? p.k : p.m, a_lead}, p.dtype, 1);
-  const Tensor b = random_tensor({p.batch, p.b_transposed ? p.n : p.k, b_lead}, p.dtype, 2);
+  const Tensor a =
+      random_tensor({p.batch, p.a_transposed ? p.k : p.m, a_lead}, p.dtype, 1, p.a_extra);
+  const Tensor b =
+      random_tensor({p.batch, p.b_transposed ? p.n : p.k, b_lead}, p.dtype, 2, p.b_extra);
   const Tensor bias = random_tensor({p.n}, p.dtype, 3);
   Tensor c = random_tensor({p.batch, p.m, c_lead}, p.c_dtype, 4);
   Tensor slope = Tensor::zeros({p.batch, p.m, c_lead}, {.dtype = p.c_dtype});
@@ -162,6 +167,42 @@ TEST(Gemm, NarrowInputsIntoWideSums) {
            .dtype = DType::bf16,
            .c_dtype = DType::f32,
            .accumulate = true});
+}
+
+TEST(Gemm, NarrowSizesAroundTilesAndPairs) {
+  for (const int64_t m : {1, 11, 12, 13, 25})
+    for (const int64_t n : {1, 16, 17, 32, 70})
+      for (const int64_t k : {1, 2, 3, 32, 33, 67})
+        for (int layout = 0; layout < 4; ++layout)
+          for (const DType out : {DType::f32, DType::bf16})
+            check({.m = m,
+                   .n = n,
+                   .k = k,
+                   .a_transposed = (layout & 1) != 0,
+                   .b_transposed = (layout & 2) != 0,
+                   .dtype = DType::bf16,
+                   .c_dtype = out,
+                   .bias = layout == 3});
+}
+
+TEST(Gemm, NarrowSlicesStartFromTheBiasAndRoundOnce) {
+  for (int layout = 0; layout < 4; ++layout)
+    for (const int64_t extra : {0, 1, 2, 3})
+      check({.m = 30,
+             .n = 450,
+             .k = 1102 + extra / 3,
+             .a_transposed = (layout & 1) != 0,
+             .b_transposed = (layout & 2) != 0,
+             .dtype = DType::bf16,
+             .c_dtype = DType::bf16,
+             .bias = true,
+             .a_extra = extra,
+             .b_extra = extra,
+             .c_extra = 3});
+}
+
+TEST(Gemm, NarrowRowsWholePagesApart) {
+  check({.m = 30, .n = 40, .k = 64, .dtype = DType::bf16, .a_extra = 2048 - 64});
 }
 
 TEST(Gemm, NarrowChunksOfRows) {

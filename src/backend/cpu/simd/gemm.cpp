@@ -1,4 +1,5 @@
-// Matrix products in f32 (and of bf16 operands, widened while they are packed).
+// Matrix products in f32, and of bf16 operands: as pairs where the processor multiplies these
+// (AVX512_BF16), else widened while they are packed.
 //
 // B is packed once into panels of kTileColumns columns, shared by all chunks, unless its rows are
 // short and dense: these are read in place. A chunk is a block of rows and columns of C; inside it
@@ -17,10 +18,12 @@ namespace {
 
 constexpr int64_t kSliceDepth = 512;         // of K: with 256 columns of B half of a 1 MB L2 cache
 constexpr int64_t kChunkColumns = 256;       // of C in one chunk
+constexpr int64_t kPairColumns = 384;        // the same for pairs: their part of B is half as large
 constexpr int64_t kChunkProducts = 1 << 19;  // multiply-adds in one chunk, about: 5-10 us
 constexpr int64_t kShortRow = 256;        // floats: rows of B up to here are as good as packed ones
 constexpr int64_t kPackFloats = 1 << 15;  // of B packed in one chunk
 constexpr int64_t kRowsAtOnce = 8;        // of B packed into one panel before the next panel
+constexpr int64_t kLine = 64;             // bytes of a cache line
 constexpr int64_t kRowPadding = 16;       // floats between copied rows of A, against set conflicts
 
 int64_t divide_up(int64_t a, int64_t b) {
@@ -34,35 +37,41 @@ int64_t smaller(int64_t a, int64_t b) {
 }
 
 struct Plan {
+  bool pairs = false;  // two depths of K are one element of the packed operands and one step
+  int64_t k = 0;       // steps
   int64_t batches = 1;
-  int64_t slices = 1, depth = 0;  // of K
+  int64_t slices = 1, depth = 0;  // of the steps
   int64_t chunk_rows = 0, chunk_columns = 0;
   int64_t row_chunks = 0, column_chunks = 0;
   int64_t panels = 0;
   int64_t b_batches = 1;      // different matrices B
   int64_t packed_stride = 0;  // floats between them
   bool b_in_place = false;    // read from the operand itself
+
+  int64_t numbers() const { return pairs ? 2 : 1; }  // of K in a step
 };
 
-Plan make_plan(const GemmArgs& g) {
+Plan make_plan(const GemmArgs& g, bool pairs) {
   Plan plan;
+  plan.pairs = pairs;
+  plan.k = pairs ? divide_up(g.k, 2) : g.k;
   for (int i = 0; i < g.batch_rank; ++i) plan.batches *= g.batch[i];
   bool shared_b = true;
   for (int i = 0; i < g.batch_rank; ++i)
     shared_b = shared_b && (g.b_batch[i] == 0 || g.batch[i] == 1);
   plan.b_batches = shared_b ? 1 : plan.batches;
-  plan.slices = g.k > kSliceDepth ? divide_up(g.k, kSliceDepth) : 1;
-  plan.depth = round_up(divide_up(g.k, plan.slices), 8);
-  if (plan.depth > g.k) plan.depth = g.k;
+  plan.slices = plan.k > kSliceDepth ? divide_up(plan.k, kSliceDepth) : 1;
+  plan.depth = round_up(divide_up(plan.k, plan.slices), 8);
+  if (plan.depth > plan.k) plan.depth = plan.k;
   plan.panels = divide_up(g.n, kTileColumns);
-  plan.packed_stride = plan.panels * kTileColumns * g.k;
+  plan.packed_stride = plan.panels * kTileColumns * plan.k;
   plan.b_in_place = g.dtype == DType::f32 && g.b_col == 1 && g.b_row <= kShortRow;
-  plan.chunk_columns = smaller(round_up(g.n, kTileColumns), kChunkColumns);
+  plan.chunk_columns = smaller(round_up(g.n, kTileColumns), pairs ? kPairColumns : kChunkColumns);
   plan.column_chunks = divide_up(g.n, plan.chunk_columns);
-  const int64_t row_cost = smaller(g.n, plan.chunk_columns) * (g.k > 0 ? g.k : 1);
+  const int64_t row_cost = smaller(g.n, plan.chunk_columns) * (plan.k > 0 ? plan.k : 1);
   int64_t rows = round_up(kChunkProducts / (row_cost > 0 ? row_cost : 1) + 1, kTileRows);
   // A small matrix is cut into at least eight chunks, a long one not below four tiles of rows.
-  const int64_t whole = g.m * g.n * g.k * plan.batches;
+  const int64_t whole = g.m * g.n * plan.k * plan.batches;
   if (whole < kChunkProducts) {
     rows = g.m;
   } else if (rows < 4 * kTileRows) {
@@ -94,26 +103,28 @@ Offsets offsets_of(const GemmArgs& g, int64_t index) {
 const char* element(const void* base, DType dtype, int64_t index) {
   return static_cast<const char*>(base) + index * (dtype == DType::bf16 ? 2 : 4);
 }
-char* element(void* base, DType dtype, int64_t index) {
-  return static_cast<char*>(base) + index * (dtype == DType::bf16 ? 2 : 4);
-}
 
 /// Panels of all matrices B. Work is cut along K, and each piece passes over its panels, so that
 /// dense rows of B are read one after the other.
 void pack_b(const GemmArgs& g, const Plan& plan, float* packed) {
   const int64_t depth = round_up(kPackFloats / (plan.panels * kTileColumns) + 1, kWidth);
-  const int64_t pieces = g.k > 0 ? divide_up(g.k, depth) : 0;
+  const int64_t pieces = plan.k > 0 ? divide_up(plan.k, depth) : 0;
   parallel_for(plan.b_batches * pieces, [&](int64_t chunk) {
     const int64_t batch = chunk / pieces, p = chunk % pieces * depth;
-    const int64_t rows = smaller(depth, g.k - p);
+    const int64_t rows = smaller(depth, plan.k - p);
     const int64_t step = g.b_col == 1 ? kRowsAtOnce : rows;
     for (int64_t r = 0; r < rows; r += step)
       for (int64_t panel = 0; panel < plan.panels; ++panel) {
-        const int64_t column = panel * kTileColumns;
-        const int64_t from = offsets_of(g, batch).b + (p + r) * g.b_row + column * g.b_col;
-        pack_panel(packed + batch * plan.packed_stride + column * g.k + (p + r) * kTileColumns,
-                   element(g.b, g.dtype, from), g.dtype == DType::bf16, g.b_row, g.b_col,
-                   smaller(step, rows - r), smaller(kTileColumns, g.n - column));
+        const int64_t column = panel * kTileColumns, columns = smaller(kTileColumns, g.n - column);
+        const int64_t at = p + r, some = smaller(step, rows - r), first_k = at * plan.numbers();
+        const void* from =
+            element(g.b, g.dtype, offsets_of(g, batch).b + first_k * g.b_row + column * g.b_col);
+        float* to = packed + batch * plan.packed_stride + column * plan.k + at * kTileColumns;
+        if (plan.pairs)
+          pack_pairs(to, static_cast<const uint16_t*>(from), g.b_row, g.b_col,
+                     smaller(2 * some, g.k - first_k), columns);
+        else
+          pack_panel(to, from, g.dtype == DType::bf16, g.b_row, g.b_col, some, columns);
       }
   });
 }
@@ -150,6 +161,16 @@ struct Left {
   bool in_rows;
 };
 
+/// Pairs are read in place from dense rows of an even, aligned number of them.
+Left left_pairs(const GemmArgs& g, int64_t at, int64_t rows, int64_t numbers, float* buffer) {
+  const uint16_t* a = static_cast<const uint16_t*>(g.a) + at;
+  if (g.a_col == 1 && numbers % 2 == 0 && g.a_row % 2 == 0 && g.a_row % 2048 != 0 &&
+      reinterpret_cast<uintptr_t>(a) % sizeof(float) == 0)
+    return {reinterpret_cast<const float*>(a), g.a_row / 2, true};
+  pack_left_pairs(buffer, a, g.a_row, g.a_col, numbers, rows);
+  return {buffer, kTileRows, false};
+}
+
 Left left_tile(const GemmArgs& g, int64_t at, int64_t rows, int64_t depth, float* buffer) {
   if (!needs_copy(g)) {
     const bool rows_dense = g.a_col == 1;
@@ -175,63 +196,19 @@ Left left_tile(const GemmArgs& g, int64_t at, int64_t rows, int64_t depth, float
   return {buffer, stride, true};
 }
 
-SING_INLINE vf load_as(const char* p, bool bf16, Mask lanes) {
-  return bf16 ? load_bf16(reinterpret_cast<const uint16_t*>(p), lanes)
-              : load(reinterpret_cast<const float*>(p), lanes);
-}
-SING_INLINE void store_as(char* p, bool bf16, vf x, Mask lanes) {
-  if (bf16)
-    store_bf16(reinterpret_cast<uint16_t*>(p), x, lanes);
-  else
-    store(reinterpret_cast<float*>(p), x, lanes);
-}
-
-struct Activated {
-  vf value, slope;
-};
-SING_INLINE Activated activated(vf x, Epilogue epilogue) {
-  switch (epilogue) {
-    case Epilogue::relu:
-      return {(x < 0.0f) ? vf{} : x, (x > 0.0f) ? set1(1.0f) : vf{}};
-    case Epilogue::gelu: {
-      const Normal n = normal(x);
-      return {x * n.cdf, gelu_slope(x, n)};
-    }
-    case Epilogue::gelu_tanh:
-      return {gelu_tanh(x), gelu_tanh_derivative(x)};
-    case Epilogue::none:
-      break;
-  }
-  return {x, set1(1.0f)};
-}
-
-/// The last look at a finished tile of sums: old value of C, bias, activation, conversion.
-void finish(const GemmArgs& g, const float* sums, int64_t stride, int64_t c_at, int64_t column,
-            int64_t rows, int64_t n, bool add_old) {
-  const bool in_bf16 = g.dtype == DType::bf16, out_bf16 = g.c_dtype == DType::bf16;
-  for (int64_t j = 0; j < n; j += kWidth) {
-    const Mask lanes = first(smaller(kWidth, n - j));
-    const vf bias =
-        g.bias == nullptr ? vf{} : load_as(element(g.bias, g.dtype, column + j), in_bf16, lanes);
-    for (int64_t i = 0; i < rows; ++i) {
-      const int64_t at = c_at + i * g.c_row + j;
-      char* c = element(g.c, g.c_dtype, at);
-      vf x = load(sums + i * stride + j, lanes);
-      if (add_old) x = x + load_as(c, out_bf16, lanes);
-      x = x + bias;
-      const Activated y = activated(x, g.epilogue);
-      if (g.slope != nullptr) store_as(element(g.slope, g.c_dtype, at), out_bf16, y.slope, lanes);
-      store_as(c, out_bf16, y.value, lanes);
-    }
-  }
-}
-
 /// What one tile of C is added to, and how.
 struct Sums {
   float* at;
   int64_t stride;
   bool add, add_old;
 };
+
+/// Whether the last slice writes bf16 results itself: nothing follows, and the bias is where the
+/// first slice starts.
+bool writes_narrow(const GemmArgs& g, const Plan& plan) {
+  return plan.pairs && g.c_dtype == DType::bf16 && g.epilogue == Epilogue::none &&
+         g.slope == nullptr && !g.accumulate;
+}
 
 /// Sums of earlier slices wait in C itself, or in `wide` when C is narrower than f32. One slice
 /// with something to finish needs neither: a buffer does.
@@ -254,28 +231,37 @@ void run_chunk(const GemmArgs& g, const Plan& plan, const float* packed, float* 
   const int64_t row_end = smaller(g.m, row_begin + plan.chunk_rows);
   const int64_t column_begin = column_chunk * plan.chunk_columns;
   const int64_t column_end = smaller(g.n, column_begin + plan.chunk_columns);
+  const bool narrow = writes_narrow(g, plan);
   // A bias with nothing behind it is where the first slice starts its sums.
-  const bool plain = g.epilogue == Epilogue::none && g.slope == nullptr && wide == nullptr &&
-                     g.dtype == DType::f32;
+  const bool plain = narrow || (g.epilogue == Epilogue::none && g.slope == nullptr &&
+                                wide == nullptr && g.dtype == DType::f32);
   const bool finishing = !plain && (g.bias != nullptr || g.epilogue != Epilogue::none ||
                                     g.slope != nullptr || wide != nullptr);
+  alignas(64) float wide_bias[kPairColumns];
   const float* start = plain ? static_cast<const float*>(g.bias) : nullptr;
+  if (start != nullptr && narrow) {
+    copy_row(static_cast<const uint16_t*>(g.bias) + column_begin, 1, column_end - column_begin,
+             wide_bias);
+    start = wide_bias - column_begin;
+  }
   alignas(64) float copy[kTileRows * (kSliceDepth + kRowPadding) + kWidth];
   alignas(64) float buffer[kTileRows * kTileColumns];
   TileArgs t{};
   // The part of B for column j and depth p is at base + j * across + p * t.ldb.
   t.ldb = plan.b_in_place ? g.b_row : kTileColumns;
-  const int64_t across = plan.b_in_place ? 1 : g.k;
+  const int64_t across = plan.b_in_place ? 1 : plan.k;
   const float* base = plan.b_in_place      ? static_cast<const float*>(g.b) + at.b
                       : plan.b_batches > 1 ? packed + batch * plan.packed_stride
                                            : packed;
   for (int64_t slice = 0; slice < plan.slices; ++slice) {
     const int64_t p = slice * plan.depth;
-    t.k = smaller(plan.depth, g.k - p);
+    t.k = smaller(plan.depth, plan.k - p);
     const bool last = slice + 1 == plan.slices;
     for (int64_t i = row_begin; i < row_end; i += kTileRows) {
       const int64_t rows = smaller(kTileRows, row_end - i);
-      const Left left = left_tile(g, at.a + i * g.a_row + p * g.a_col, rows, t.k, copy);
+      const int64_t a_at = at.a + i * g.a_row + p * plan.numbers() * g.a_col;
+      const Left left = plan.pairs ? left_pairs(g, a_at, rows, smaller(2 * t.k, g.k - 2 * p), copy)
+                                   : left_tile(g, a_at, rows, t.k, copy);
       t.a = left.a;
       t.lda = left.lda;
       for (int64_t j = column_begin; j < column_end; j += kTileColumns) {
@@ -288,21 +274,26 @@ void run_chunk(const GemmArgs& g, const Plan& plan, const float* packed, float* 
         t.c = sums.at;
         t.ldc = sums.stride;
         t.add = sums.add;
-        tile_kernel(rows, t.n, left.in_rows, !plan.b_in_place)(t);
-        if (finishing && last) finish(g, sums.at, sums.stride, c_at, j, rows, t.n, sums.add_old);
+        if (plan.pairs) {
+          t.narrow = narrow && last ? static_cast<uint16_t*>(g.c) + c_at : nullptr;
+          t.ld_narrow = g.c_row;
+          pair_kernel(rows, t.n, left.in_rows)(t);
+        } else {
+          tile_kernel(rows, t.n, left.in_rows, !plan.b_in_place)(t);
+        }
+        if (finishing && last)
+          finish_sums(g, sums.at, sums.stride, c_at, j, rows, t.n, sums.add_old);
       }
     }
   }
 }
 
-bool gemm_own(const GemmArgs& g) {
+bool gemm_any(const GemmArgs& g, bool pairs) {
   const bool wide_out = g.c_dtype == DType::f32;
-  if (g.dtype != DType::f32 && g.dtype != DType::bf16) return false;
-  if (g.dtype == DType::f32 ? !wide_out : !wide_out && g.c_dtype != DType::bf16) return false;
   int64_t elements = g.m * g.n;
   for (int i = 0; i < g.batch_rank; ++i) elements *= g.batch[i];
   if (elements == 0) return true;
-  const Plan plan = make_plan(g);
+  const Plan plan = make_plan(g, pairs);
   const int64_t packed_floats =
       plan.b_in_place ? 0 : plan.b_batches * plan.packed_stride + kTileColumns;
   const backend::cpu::Scratch packed(static_cast<size_t>(packed_floats) * sizeof(float));
@@ -318,14 +309,25 @@ bool gemm_own(const GemmArgs& g) {
   return true;
 }
 
+bool gemm_own(const GemmArgs& g) {
+  const bool wide_out = g.c_dtype == DType::f32;
+  if (g.dtype != DType::f32 && g.dtype != DType::bf16) return false;
+  if (g.dtype == DType::f32 ? !wide_out : !wide_out && g.c_dtype != DType::bf16) return false;
+  return gemm_any(g, false);
+}
+
+bool gemm_pairs(const GemmArgs& g) {
+  if (g.dtype != DType::bf16 || (g.c_dtype != DType::f32 && g.c_dtype != DType::bf16)) return false;
+  if ((g.a_row != 1 && g.a_col != 1) || (g.b_row != 1 && g.b_col != 1)) return false;
+  return gemm_any(g, true);
+}
+
+/// Pairs go before oneDNN (400), but not where oneDNN has tiles (AMX), which are many times faster.
+[[maybe_unused]] const bool registered_pairs =
+    is_level_in_use() && multiplies_pairs() && __builtin_cpu_supports("amx-bf16") == 0 &&
+    gemm.add_fast(gemm_pairs, 450, "own_pairs_" SING_SIMD_TEXT(SING_SIMD));
+
 SING_SIMD_KERNEL(gemm, gemm_own, "own")
 
 }  // namespace
-
-// Declared in gemm_finish.h for the avx512 level.
-void finish_sums(const GemmArgs& g, const float* sums, int64_t stride, int64_t c_at, int64_t column,
-                 int64_t rows, int64_t n, bool add_old) {
-  finish(g, sums, stride, c_at, column, rows, n, add_old);
-}
-
 }  // namespace sing::kernels::SING_SIMD

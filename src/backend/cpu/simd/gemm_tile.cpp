@@ -3,7 +3,30 @@
 namespace sing::kernels::SING_SIMD {
 namespace {
 
-template <int kRows, int kVectors, bool kARows, bool kPadded>
+/// sum + a b for every lane, of numbers or of pairs.
+template <bool kPairs>
+SING_INLINE vf multiply_add(vf a, vf b, vf sum) {
+#if defined(__AVX512F__)
+  if constexpr (kPairs) {  // as text, so that no more than this line needs AVX512_BF16
+    asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
+  }
+#endif
+  return fma(a, b, sum);
+}
+
+/// To bf16 as store_bf16 rounds (subnormal numbers become zero, as in the product itself).
+SING_INLINE void store_narrow(uint16_t* to, vf x, Mask lanes) {
+#if defined(__AVX512F__)
+  __m256i bits;
+  asm("vcvtneps2bf16 %1, %0" : "=v"(bits) : "v"(x));
+  _mm256_mask_storeu_epi16(to, lanes, bits);
+#else
+  store_bf16(to, x, lanes);
+#endif
+}
+
+template <int kRows, int kVectors, bool kARows, bool kPadded, bool kPairs>
 void tile(const TileArgs& t) {
   vf sums[kRows][kVectors];
   const Mask last = first(t.n - (kVectors - 1) * kWidth);
@@ -37,7 +60,8 @@ void tile(const TileArgs& t) {
     for (int i = 0; i < kRows; ++i) {
       const vf left = set1(kARows ? rows[i / 3][(i % 3) * lda] : a[i]);
 #pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) sums[i][v] = fma(left, right[v], sums[i][v]);
+      for (int v = 0; v < kVectors; ++v)
+        sums[i][v] = multiply_add<kPairs>(left, right[v], sums[i][v]);
     }
     b += t.ldb;
     if constexpr (kARows) {
@@ -48,6 +72,21 @@ void tile(const TileArgs& t) {
     }
   }
   float* c = t.c;
+  if constexpr (kPairs) {
+    if (t.narrow != nullptr) {
+      uint16_t* to = t.narrow;
+#pragma GCC unroll 16
+      for (int i = 0; i < kRows; ++i, c += t.ldc, to += t.ld_narrow) {
+#pragma GCC unroll 2
+        for (int v = 0; v < kVectors; ++v) {
+          const Mask lanes = v + 1 < kVectors ? first(kWidth) : last;
+          const vf before = t.add ? load(c + v * kWidth, lanes) : vf{};
+          store_narrow(to + v * kWidth, t.add ? before + sums[i][v] : sums[i][v], lanes);
+        }
+      }
+      return;
+    }
+  }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i, c += t.ldc) {
 #pragma GCC unroll 2
@@ -62,12 +101,12 @@ void tile(const TileArgs& t) {
   }
 }
 
-template <int kVectors, bool kARows, bool kPadded>
+template <int kVectors, bool kARows, bool kPadded, bool kPairs>
 TileKernel by_rows(int64_t rows) {
   switch (rows) {
 #define SING_TILE(n) \
   case n:            \
-    return tile<n, kVectors, kARows, kPadded>;
+    return tile<n, kVectors, kARows, kPadded, kPairs>;
     SING_TILE(1)
     SING_TILE(2)
     SING_TILE(3)
@@ -83,13 +122,14 @@ TileKernel by_rows(int64_t rows) {
 #endif
 #undef SING_TILE
     default:
-      return tile<kTileRows, kVectors, kARows, kPadded>;
+      return tile<kTileRows, kVectors, kARows, kPadded, kPairs>;
   }
 }
 
-template <bool kARows, bool kPadded>
+template <bool kARows, bool kPadded, bool kPairs = false>
 TileKernel by_columns(int64_t rows, int64_t columns) {
-  return columns <= kWidth ? by_rows<1, kARows, kPadded>(rows) : by_rows<2, kARows, kPadded>(rows);
+  return columns <= kWidth ? by_rows<1, kARows, kPadded, kPairs>(rows)
+                           : by_rows<2, kARows, kPadded, kPairs>(rows);
 }
 
 template <int... kLane>
@@ -170,6 +210,42 @@ void pack(float* packed, const T* b, int64_t row, int64_t column, int64_t k, int
   }
 }
 
+#if defined(__AVX512F__)
+
+/// Two rows of bf16 as one vector of pairs, `low` in the lower halves.
+SING_INLINE vf interleave(const uint16_t* low, const uint16_t* high, Mask lanes, bool has_high) {
+  const __m512i upper =
+      has_high ? _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, high)), 16)
+               : _mm512_setzero_si512();
+  const __m512i lower = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, low));
+  return _mm512_castsi512_ps(_mm512_or_si512(lower, upper));
+}
+
+/// `count` neighbouring bf16 numbers (at most 2 * kWidth), zeros behind them.
+SING_INLINE vf load_pairs(const uint16_t* from, int64_t count) {
+  const __mmask32 lanes = count >= 32 ? ~__mmask32{0} : (__mmask32{1} << count) - 1;
+  return _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(lanes, from));
+}
+
+/// Columns of pairs, each a dense run of k numbers, become rows of `step` elements.
+SING_INLINE void transpose_pairs(float* packed, int64_t step, const uint16_t* from, int64_t column,
+                                 int64_t k, int64_t columns) {
+  const Mask lanes = first(step - kWidth < 0 ? step : kWidth);
+  for (int64_t p = 0; p < k; p += 2 * kWidth) {
+    vf square[kWidth];
+#pragma GCC unroll 16
+    for (int j = 0; j < kWidth; ++j)
+      square[j] = j < columns ? load_pairs(from + j * column + p, k - p) : vf{};
+    transpose(square);
+    float* to = packed + p / 2 * step;
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i)
+      if (p + 2 * i < k) store(to + i * step, square[i], lanes);
+  }
+}
+
+#endif
+
 }  // namespace
 
 TileKernel tile_kernel(int64_t rows, int64_t columns, bool a_in_rows, bool padded) {
@@ -204,5 +280,55 @@ void pack_panel(float* packed, const void* b, bool bf16, int64_t row, int64_t co
   else
     pack(packed, static_cast<const float*>(b), row, column, k, n);
 }
+
+#if defined(__AVX512F__)
+
+bool multiplies_pairs() {
+  static const bool can = __builtin_cpu_supports("avx512bf16") != 0;
+  return can;
+}
+
+TileKernel pair_kernel(int64_t rows, int64_t columns, bool a_in_rows) {
+  return a_in_rows ? by_columns<true, true, true>(rows, columns)
+                   : by_columns<false, true, true>(rows, columns);
+}
+
+void pack_pairs(float* packed, const uint16_t* b, int64_t row, int64_t column, int64_t k,
+                int64_t n) {
+  for (int64_t half = 0; half < n; half += kWidth) {  // as in pack: no right half, nothing set
+    const int64_t columns = n - half < kWidth ? n - half : kWidth;
+    const uint16_t* from = b + half * column;
+    if (column != 1) {
+      transpose_pairs(packed + half, kTileColumns, from, column, k, columns);
+      continue;
+    }
+    for (int64_t p = 0; p < k; p += 2, from += 2 * row)
+      store(packed + p / 2 * kTileColumns + half,
+            interleave(from, from + row, first(columns), p + 1 < k));
+  }
+}
+
+void pack_left_pairs(float* packed, const uint16_t* a, int64_t row, int64_t column, int64_t k,
+                     int64_t rows) {
+  if (row == 1) {
+    for (int64_t p = 0; p < k; p += 2, a += 2 * column)
+      store(packed + p / 2 * kTileRows, interleave(a, a + column, first(rows), p + 1 < k));
+  } else {
+    transpose_pairs(packed, kTileRows, a, row, k, rows);
+  }
+}
+
+#else
+
+bool multiplies_pairs() {
+  return false;
+}
+TileKernel pair_kernel(int64_t, int64_t, bool) {
+  return nullptr;
+}
+void pack_pairs(float*, const uint16_t*, int64_t, int64_t, int64_t, int64_t) {}
+void pack_left_pairs(float*, const uint16_t*, int64_t, int64_t, int64_t, int64_t) {}
+
+#endif
 
 }  // namespace sing::kernels::SING_SIMD

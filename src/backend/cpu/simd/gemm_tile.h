@@ -13,6 +13,9 @@ constexpr int kTileColumns = 2 * kWidth;  // one panel of B
 
 /// k products per element, one fused multiply-add after the other from p = 0 upwards, on top of
 /// start[j]; the sum is then stored, or added to what is there.
+///
+/// The kernels for pairs multiply bf16 numbers: each 32-bit element of a and b holds those of depth
+/// 2p (lower half) and 2p + 1, each product is exact and added in f32, the odd depth first.
 struct TileArgs {
   const float* a;  // rows: a[i * lda + p]; else columns: a[p * lda + i]
   int64_t lda;
@@ -24,11 +27,17 @@ struct TileArgs {
   int64_t ldc;
   int64_t n;  // columns, 1..kTileColumns
   bool add;
+  uint16_t* narrow;  // pairs only: where the sums go as bf16 instead of c; or nullptr
+  int64_t ld_narrow;
 };
 using TileKernel = void (*)(const TileArgs&);
 
 /// `rows` of A in 1..kTileRows. With `padded`, B may be read up to a full vector beyond column n.
 TileKernel tile_kernel(int64_t rows, int64_t columns, bool a_in_rows, bool padded);
+/// The same for pairs; B must be packed.
+TileKernel pair_kernel(int64_t rows, int64_t columns, bool a_in_rows);
+/// Whether pair_kernel may be called: it takes AVX512_BF16.
+bool multiplies_pairs();
 
 /// C (m x n) = or += A B for B in panels of kTileColumns: element (p, j) of panel q is
 /// b[q * panel + p * ldb + j].
@@ -54,5 +63,12 @@ inline int64_t packed_size(int64_t k, int64_t n) {
 /// b(p, j) = b[p * row + j * column], elements of f32 or (bf16) of bfloat16 bits.
 void pack_panel(float* packed, const void* b, bool bf16, int64_t row, int64_t column, int64_t k,
                 int64_t n);
+/// One panel of a bf16 matrix as pairs: k depths become (k + 1) / 2 elements, zero padded. `row` or
+/// `column` is 1; the same below.
+void pack_pairs(float* packed, const uint16_t* b, int64_t row, int64_t column, int64_t k,
+                int64_t n);
+/// A tile of A (rows <= kTileRows) as pairs packed[p * kTileRows + i], zero padded.
+void pack_left_pairs(float* packed, const uint16_t* a, int64_t row, int64_t column, int64_t k,
+                     int64_t rows);
 
 }  // namespace sing::kernels::SING_SIMD
