@@ -114,6 +114,10 @@ class Host:
     def update(self, x, eta):
         raise NotImplementedError
 
+    def evaluation(self, tensors):
+        """Weights for evaluation, where they are not those of training."""
+        return None
+
     def step(self, present, eta):
         for x in present:
             x.t += 1
@@ -194,6 +198,7 @@ def run(config):
         averages = None
         for p in post_steps:
             averages = p.after(step, tensors) or averages
+        averages = host.evaluation(tensors) or averages
         yield step, [x.theta.copy() for x in tensors], averages
 
 

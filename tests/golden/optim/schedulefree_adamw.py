@@ -32,6 +32,9 @@ class ScheduleFreeAdamW(Host):
         s["x"] = (1 - c) * s["x"] + c * s["z"]
         x.theta = beta1 * s["x"] + (1 - beta1) * s["z"]
 
+    def evaluation(self, tensors):
+        return [x.state.get("x", x.theta) for x in tensors]
+
 
 BASE = {"name": "schedulefree_adamw", "lr": 0.01}
 
