@@ -1,28 +1,13 @@
 // Adam and AdamW as in torch.optim: the epsilon is added outside the root, after bias correction;
 // amsgrad keeps the largest uncorrected v. With softplus_beta the denominator is softplus of the
 // corrected root and no epsilon is added (SING, section 4 of the paper).
+#include "optim/hosts/adam.h"
+
 #include "optim/hosts/moments.h"
 #include "optim/softplus.h"
 
 namespace sing::optim {
 namespace {
-
-struct AdamOptions : HostOptions {
-  std::array<double, 2> betas{0.9, 0.999};
-  double eps = 1e-8;
-  bool amsgrad = false;
-  std::optional<double> softplus_beta;
-
-  static void describe(config::Fields<AdamOptions>& f) {
-    f.base<HostOptions>();
-    f("betas", &AdamOptions::betas, "decay of the two moments").range(0, 1, config::Ends::low);
-    f("eps", &AdamOptions::eps, "added to the root of the second moment").non_negative();
-    f("amsgrad", &AdamOptions::amsgrad, "divide by the largest second moment so far");
-    f("softplus_beta", &AdamOptions::softplus_beta,
-      "soft floor of the denominator instead of eps; null: plain eps")
-        .positive();
-  }
-};
 
 template <class T, bool kAmsgrad, bool kSoftplus>
 struct AdamStep {

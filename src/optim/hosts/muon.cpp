@@ -1,0 +1,164 @@
+// Muon (Jordan et al. 2024): momentum whose steps are made orthogonal, for tensors of two or more
+// dimensions, which are taken as [first dimension, all others]. Vectors, embeddings and the head
+// have an optimizer of their own. In the authors' file the iteration is in bf16; here it is in the
+// dtype of the parameters.
+#include "optim/elementwise.h"
+#include "optim/hosts/adam.h"
+#include "optim/hosts/newton_schulz.h"
+#include "sing/core/thread_pool.h"
+
+namespace sing::optim {
+namespace {
+
+enum class MuonScale : uint8_t {
+  spectral,   // sqrt(max(1, rows / cols))
+  match_rms,  // 0.2 sqrt(max(rows, cols)): elements as large as AdamW's
+};
+config::EnumNames<MuonScale> enum_names(MuonScale) {
+  return {{"spectral", MuonScale::spectral}, {"match_rms", MuonScale::match_rms}};
+}
+
+config::Component<host_kind> default_auxiliary() {
+  AdamOptions options;
+  options.lr = 3e-4;
+  options.betas = {0.9, 0.95};
+  options.eps = 1e-10;
+  config::Component<host_kind> adamw;
+  // By way of the base: adamw may be registered after muon, so its name cannot be looked up yet.
+  static_cast<config::ComponentBase&>(adamw) =
+      config::ComponentBase("adamw", std::make_shared<const AdamOptions>(options));
+  return adamw;
+}
+
+struct MuonOptions : HardHostOptions {
+  double momentum = 0.95;
+  bool nesterov = true;
+  int64_t ns_steps = 5;
+  MuonScale scale = MuonScale::spectral;
+  config::Component<host_kind> auxiliary = default_auxiliary();
+
+  MuonOptions() { lr = 0.02; }
+  static void describe(config::Fields<MuonOptions>& f) {
+    f.base<HardHostOptions>();
+    f("momentum", &MuonOptions::momentum, "decay of the average").range(0, 1, config::Ends::low);
+    f("nesterov", &MuonOptions::nesterov, "step along the average as it would be one step on");
+    f("ns_steps", &MuonOptions::ns_steps, "steps towards an orthogonal matrix").at_least(1);
+    f("scale", &MuonOptions::scale, "length of a step by the shape of its matrix");
+    f("auxiliary", &MuonOptions::auxiliary, "host of vectors, embeddings and the head");
+  }
+};
+
+/// m <- momentum m + (1 - momentum) g; the direction goes to the second slot.
+template <class T, bool kNesterov>
+struct MuonDirection {
+  using Element = T;
+  static constexpr int kSlots = 2;
+  static constexpr int kSums = 1;
+  T momentum, weight;
+  SING_ALWAYS_INLINE void terms(T, T, T first, T* s, double* out) const {
+    s[0] = momentum * s[0] + weight * first;
+    s[1] = kNesterov ? weight * first + momentum * s[0] : s[0];
+    out[0] = static_cast<double>(s[1]) * static_cast<double>(s[1]);
+  }
+};
+
+/// theta - rate X, X in the only slot.
+template <class T>
+struct MuonStep {
+  using Element = T;
+  static constexpr int kSlots = 1;
+  T rate;
+  SING_ALWAYS_INLINE T operator()(T theta, T, T* s) const { return theta - rate * s[0]; }
+};
+
+constexpr int64_t kPiece = 16384;
+
+class Muon final : public HostOptimizer {
+ public:
+  explicit Muon(const MuonOptions& options) : o_(options) {}
+  const HostOptions& common() const override { return o_; }
+  bool decoupled_by_default(bool) const override { return true; }
+  bool has_momentum() const override { return true; }
+  bool elementwise() const override { return false; }
+  std::vector<SlotSpec> slots() const override { return {{"m"}}; }
+  bool takes(const TensorMeta& meta) const override {
+    constexpr uint32_t kOthers =
+        nn::Tag::embedding | nn::Tag::position | nn::Tag::token | nn::Tag::head;
+    return meta.rank() >= 2 && (meta.tags & kOthers) == 0;
+  }
+  const config::Component<host_kind>* auxiliary() const override { return &o_.auxiliary; }
+
+  void attach(std::span<const TensorMeta* const> tensors) override {
+    int64_t elements = 0, short_side = 0;
+    for (const TensorMeta* meta : tensors) {
+      elements = std::max(elements, meta->numel());
+      short_side = std::max(short_side, std::min(meta->rows, meta->cols));
+    }
+    if (elements == 0) return;
+    orthogonal_.reserve(tensors[0]->dtype, elements, short_side);
+    sums_.resize(static_cast<size_t>((elements - 1) / kPiece + 1));
+  }
+
+  void update(const UpdateRange& r) const override {
+    if (r.end == 0) return;
+    // Storage order permutes the columns of channels-last filters, which changes nothing here.
+    UpdateRange whole = r;
+    whole.slots[1] = orthogonal_.input();
+    with_element(r.dtype, [&]<class T>() {
+      const double norm = direction<T>(whole);
+      whole.slots[0] =
+          const_cast<void*>(orthogonal_.run(r.meta->rows, r.meta->cols, norm, o_.ns_steps));
+      const MuonStep<T> step{static_cast<T>(r.lr * scale(*r.meta))};
+      pieces(whole, [&](const UpdateRange& piece) { run_update(piece, step); });
+    });
+  }
+
+ private:
+  template <class F>
+  static void pieces(const UpdateRange& whole, const F& f) {
+    parallel_ranges(whole.end, kPiece, [&](int64_t begin, int64_t end) {
+      UpdateRange piece = whole;
+      piece.begin = begin;
+      piece.end = end;
+      f(piece);
+    });
+  }
+
+  /// Writes the direction; returns its norm.
+  template <class T>
+  double direction(const UpdateRange& whole) const {
+    const double momentum = whole.momentum.value_or(o_.momentum);
+    pieces(whole, [&](UpdateRange piece) {
+      double& sum = sums_[static_cast<size_t>(piece.begin / kPiece)];
+      sum = 0;
+      piece.sums = &sum;
+      with_flags(
+          [&]<bool kNesterov>() {
+            run_sums(piece, MuonDirection<T, kNesterov>{static_cast<T>(momentum),
+                                                        static_cast<T>(1 - momentum)});
+          },
+          o_.nesterov);
+    });
+    double squares = 0;
+    for (int64_t begin = 0; begin < whole.end; begin += kPiece)
+      squares += sums_[static_cast<size_t>(begin / kPiece)];
+    return std::sqrt(squares);
+  }
+
+  double scale(const TensorMeta& meta) const {
+    const double rows = static_cast<double>(meta.rows), cols = static_cast<double>(meta.cols);
+    return o_.scale == MuonScale::spectral ? std::sqrt(std::max(1.0, rows / cols))
+                                           : 0.2 * std::sqrt(std::max(rows, cols));
+  }
+
+  MuonOptions o_;
+  mutable NewtonSchulz orthogonal_;
+  mutable std::vector<double> sums_;
+};
+
+const bool registered =
+    host_kind().add<MuonOptions>("muon", "orthogonal steps for matrices, another host for the rest",
+                                 [](const MuonOptions& o) { return std::make_unique<Muon>(o); });
+
+}  // namespace
+}  // namespace sing::optim
