@@ -65,6 +65,11 @@ class Frame {
         y_range.add(scaled(y));
       }
     }
+    for (const PlotNote& note : plot.notes) {
+      if (!shown(note.x, note.y)) continue;
+      x_range.add(note.x);
+      y_range.add(scaled(note.y));
+    }
     open_up(x_range, 0);
     open_up(y_range, 0.04);
   }
@@ -212,22 +217,40 @@ std::vector<Pixel> thinned(const std::vector<Pixel>& pixels) {
   return kept;
 }
 
+// Upwards, higher the longer the jump.
+std::string arc(const Pixel& from, const Pixel& to) {
+  return fmt::format("Q{:.1f} {:.1f} {:.1f} {:.1f}", (from.x + to.x) / 2,
+                     std::min(from.y, to.y) - 0.45 * std::abs(to.x - from.x), to.x, to.y);
+}
+
 // `below`: the value of the marked point is written under it, so that two series do not write over
 // each other.
 void append_series(std::string& out, const PlotSeries& series, const Frame& frame,
                    const char* colour, bool below) {
-  const std::vector<Pixel> pixels = thinned(pixels_of(series, frame));
+  const std::vector<Pixel> all = pixels_of(series, frame);
+  const std::vector<Pixel> pixels = series.dots ? all : thinned(all);
   if (!pixels.empty()) {
     out += fmt::format(
         "<path class=\"series\" fill=\"none\" stroke=\"{}\" stroke-width=\"{}\" "
         "stroke-linejoin=\"round\" stroke-linecap=\"round\"{} d=\"",
-        colour, series.background ? 1.0 : 1.8, series.background ? " opacity=\"0.35\"" : "");
-    for (const Pixel& pixel : pixels)
-      out += fmt::format("{}{:.1f} {:.1f}", pixel.starts ? 'M' : 'L', pixel.x, pixel.y);
+        colour, series.background || series.dots ? 1.0 : 1.8,
+        series.background ? " opacity=\"0.35\""
+        : series.dots     ? " opacity=\"0.6\""
+                          : "");
+    for (size_t i = 0; i < pixels.size(); ++i) {
+      const Pixel& pixel = pixels[i];
+      if (series.dots && !pixel.starts)
+        out += arc(pixels[i - 1], pixel);
+      else
+        out += fmt::format("{}{:.1f} {:.1f}", pixel.starts ? 'M' : 'L', pixel.x, pixel.y);
+    }
     // A single point is a line of no length, which round ends make visible.
     if (pixels.size() == 1) out += fmt::format("L{:.1f} {:.1f}", pixels[0].x, pixels[0].y);
     out += "\"/>\n";
   }
+  for (size_t i = 0; series.dots && i < pixels.size(); ++i)
+    out += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"{}\" fill=\"{}\"/>\n", pixels[i].x,
+                       pixels[i].y, i + 1 == pixels.size() ? 5 : 2.8, colour);
   if (series.marked < 0 || static_cast<size_t>(series.marked) >= series.points.size()) return;
   const auto [x, y] = series.points[static_cast<size_t>(series.marked)];
   if (!frame.shown(x, y)) return;
@@ -261,6 +284,15 @@ void append_legend(std::string& out, const Plot& plot, const std::vector<const c
     out += "<g class=\"legend\" font-size=\"12\" fill=\"#222\">\n" + items + "</g>\n";
 }
 
+void append_notes(std::string& out, const Plot& plot, const Frame& frame) {
+  for (const PlotNote& note : plot.notes)
+    if (frame.shown(note.x, note.y))
+      out += fmt::format(
+          "<text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"12\" fill=\"#444\" "
+          "text-anchor=\"middle\">{}</text>\n",
+          frame.px(note.x), frame.py(note.y) + 4, escaped(note.text));
+}
+
 }  // namespace
 
 std::vector<double> nice_ticks(double low, double high, int wanted) {
@@ -292,11 +324,14 @@ std::string to_svg(const Plot& plot) {
   std::vector<const char*> colours;
   size_t next = 0;
   for (const PlotSeries& series : plot.series) {
-    colours.push_back(kColours[next % kColours.size()]);
-    if (!series.background) ++next;  // a background series has the colour of the one after it
+    const size_t number = series.colour < 0 ? next : static_cast<size_t>(series.colour);
+    colours.push_back(kColours[number % kColours.size()]);
+    if (!series.background && series.colour < 0)
+      ++next;  // a background series has the colour of the one after it
   }
   for (size_t i = 0; i < plot.series.size(); ++i)
     append_series(out, plot.series[i], frame, colours[i], i % 2 == 1);
+  append_notes(out, plot, frame);
   append_legend(out, plot, colours);
   return out + "</svg>\n";
 }

@@ -124,6 +124,26 @@ TEST(SvgPlot, ThinningKeepsTheSpike) {
   EXPECT_THAT(svg, testing::HasSubstr(" 55.3L"));
 }
 
+TEST(SvgPlot, DotsAreJoinedByArcsAndNotesMakeRoom) {
+  PlotSeries jumps{"walk", {{0, 5}, {3, 2}, {1, 4}, {NAN, 0}, {2, 2}}, -1, false};
+  jumps.dots = true;
+  jumps.colour = 6;
+  Plot plot{"t", "x", "y", {jumps, series("line", 3)}};
+  const std::string svg = to_svg(plot);
+  EXPECT_EQ(xml_fault(svg), "");
+  EXPECT_EQ(count(svg, "<circle"), 4u);
+  EXPECT_EQ(count(svg, "Q"), 2u) << "no arc over a gap";
+  EXPECT_THAT(svg, testing::HasSubstr("#444444"));
+  EXPECT_THAT(svg, testing::HasSubstr("#0072b2")) << "a chosen colour uses up none";
+  plot.notes.push_back({1, -100, "deep & <low>"});
+  plot.notes.push_back({NAN, 0, "nowhere"});
+  const std::string noted = to_svg(plot);
+  EXPECT_EQ(xml_fault(noted), "");
+  EXPECT_THAT(noted, testing::HasSubstr(">deep &amp; &lt;low&gt;</text>"));
+  EXPECT_THAT(noted, testing::HasSubstr(">-100</text>")) << "the axis reaches down to the note";
+  EXPECT_EQ(count(noted, "nowhere"), 0u);
+}
+
 TEST(SvgPlot, TicksAreNice) {
   EXPECT_EQ(nice_ticks(0, 10, 5), (std::vector<double>{0, 2, 4, 6, 8, 10}));
   EXPECT_EQ(nice_ticks(-1, 1, 4), (std::vector<double>{-1, -0.5, 0, 0.5, 1}));

@@ -2,6 +2,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "sing/config/component.h"
 #include "sing/config/schema.h"
@@ -52,6 +54,9 @@ class SING_API Model : public Module {
   /// Activation recomputation (train.recompute: all) where the model knows how; false when it does
   /// not.
   virtual bool set_recompute(bool on);
+  /// Names and numbers worth a place in each training record, as they are now.
+  using Gauges = std::vector<std::pair<std::string, double>>;
+  virtual Gauges gauges() const { return {}; }
 
  private:
   DataShape shape_;

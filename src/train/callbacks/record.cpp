@@ -43,6 +43,7 @@ void RecordCallback::on_event(Event event, Trainer& trainer) {
   }
   values.emplace_back("mem/peak_gib",
                       static_cast<double>(backend::runtime({}).memory().peak) / kGib);
+  for (auto& gauge : trainer.model().gauges()) values.push_back(std::move(gauge));
   if (tensors) {
     const optim::GradientStatistics& statistics = trainer.optimizer().statistics();
     for (size_t i = 0; i < statistics.norms.size(); ++i)

@@ -23,6 +23,7 @@
 #include "train/session/environment.h"
 #include "train/session/pictures.h"
 #include "train/session/summary.h"
+#include "train/session/trajectory.h"
 
 namespace sing::train {
 namespace {
@@ -260,6 +261,7 @@ void Session::train(SessionReport& report) {
   trainer.add(save);
   trainer.add(std::make_shared<DisplayCallback>(experiment, *console_, board, rates, save));
   trainer.add(pictures);
+  if (const auto trajectory = trajectory_callback(experiment, *folder_)) trainer.add(trajectory);
   trainer.keep_batch = [&](const char* what) { return keep_batch(trainer, what); };
   trainer.warn = [&](const std::string& code, const std::string& text) {
     console_->warning(code, text);
