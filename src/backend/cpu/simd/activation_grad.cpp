@@ -16,13 +16,16 @@ SING_INLINE vf load_as(const void* base, bool bf16, int64_t at, Mask lanes) {
 
 enum class Factor { one, sign, slope };
 
-template <Factor kFactor, bool kBf16>
-void rows(const ActivationGradArgs& a, int64_t begin, int64_t end, float* sums) {
-  for (int64_t j = 0; j < a.n; j += kWidth) {
-    const Mask lanes = first(a.n - j < kWidth ? a.n - j : kWidth);
-    vf sum{};
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t at = i * a.n + j;
+/// Rows begin..end of kVectors vectors of columns from j on; `last` masks the last vector.
+template <Factor kFactor, bool kBf16, int kVectors>
+SING_INLINE void columns(const ActivationGradArgs& a, int64_t begin, int64_t end, int64_t j,
+                         Mask last, float* sums) {
+  vf sum[kVectors] = {};
+  for (int64_t i = begin; i < end; ++i) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t at = i * a.n + j + v * kWidth;
+      const Mask lanes = v + 1 < kVectors ? first(kWidth) : last;
       vf g = load_as(a.grad, kBf16, at, lanes);
       if constexpr (kFactor == Factor::sign)
         g = (load_as(a.kept, kBf16, at, lanes) > 0.0f) ? g : vf{};
@@ -33,10 +36,24 @@ void rows(const ActivationGradArgs& a, int64_t begin, int64_t end, float* sums) 
         else
           store(static_cast<float*>(a.grad_pre) + at, g, lanes);
       }
-      sum = sum + g;
+      sum[v] = sum[v] + g;
     }
-    if (sums != nullptr) store(sums + j, sum, lanes);
   }
+  if (sums == nullptr) return;
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v)
+    store(sums + j + v * kWidth, sum[v], v + 1 < kVectors ? first(kWidth) : last);
+}
+
+/// Eight vectors at a time: one alone would touch a line per row, far apart.
+template <Factor kFactor, bool kBf16>
+void rows(const ActivationGradArgs& a, int64_t begin, int64_t end, float* sums) {
+  constexpr int kTogether = 8;
+  int64_t j = 0;
+  for (; j + kTogether * kWidth <= a.n; j += kTogether * kWidth)
+    columns<kFactor, kBf16, kTogether>(a, begin, end, j, first(kWidth), sums);
+  for (; j < a.n; j += kWidth)
+    columns<kFactor, kBf16, 1>(a, begin, end, j, first(a.n - j < kWidth ? a.n - j : kWidth), sums);
 }
 
 template <bool kBf16>

@@ -15,17 +15,6 @@ SING_INLINE vf multiply_add(vf a, vf b, vf sum) {
   return fma(a, b, sum);
 }
 
-/// To bf16 as store_bf16 rounds (subnormal numbers become zero, as in the product itself).
-SING_INLINE void store_narrow(uint16_t* to, vf x, Mask lanes) {
-#if defined(__AVX512F__)
-  __m256i bits;
-  asm("vcvtneps2bf16 %1, %0" : "=v"(bits) : "v"(x));
-  _mm256_mask_storeu_epi16(to, lanes, bits);
-#else
-  store_bf16(to, x, lanes);
-#endif
-}
-
 template <int kRows, int kVectors, bool kARows, bool kPadded, bool kPairs>
 void tile(const TileArgs& t) {
   vf sums[kRows][kVectors];
@@ -261,6 +250,7 @@ void multiply(const PanelProduct& p) {
   t.k = p.k;
   t.ldc = p.ldc;
   t.add = p.add;
+  t.ld_narrow = p.ld_narrow;
   for (int64_t i = 0; i < p.m; i += kTileRows) {
     const int64_t rows = p.m - i < kTileRows ? p.m - i : kTileRows;
     t.a = p.a_in_rows ? p.a + i * p.lda : p.a + i;
@@ -268,7 +258,11 @@ void multiply(const PanelProduct& p) {
       t.n = p.n - j < kTileColumns ? p.n - j : kTileColumns;
       t.b = p.b + panel * p.panel;
       t.c = p.c + i * p.ldc + j;
-      tile_kernel(rows, t.n, p.a_in_rows, p.padded)(t);
+      if (p.narrow != nullptr) t.narrow = p.narrow + i * p.ld_narrow + j;
+      if (p.pairs)
+        pair_kernel(rows, t.n, p.a_in_rows)(t);
+      else
+        tile_kernel(rows, t.n, p.a_in_rows, p.padded)(t);
     }
   }
 }

@@ -11,6 +11,20 @@ constexpr int kTileRows = 6;  // 12 accumulators of 16 registers
 #endif
 constexpr int kTileColumns = 2 * kWidth;  // one panel of B
 
+namespace {
+/// To bf16 as store_bf16 rounds, for kernels that multiply pairs: they have the instruction for it.
+/// Subnormal numbers become zero, as in the products.
+SING_INLINE void store_narrow(uint16_t* to, vf x, Mask lanes) {
+#if defined(__AVX512F__)
+  __m256i bits;
+  asm("vcvtneps2bf16 %1, %0" : "=v"(bits) : "v"(x));
+  _mm256_mask_storeu_epi16(to, lanes, bits);
+#else
+  store_bf16(to, x, lanes);
+#endif
+}
+}  // namespace
+
 /// k products per element, one fused multiply-add after the other from p = 0 upwards, on top of
 /// start[j]; the sum is then stored, or added to what is there.
 ///
@@ -52,6 +66,9 @@ struct PanelProduct {
   int64_t ldc;
   int64_t m, n, k;
   bool add;
+  bool pairs = false;  // k pairs each; then `padded`, and `narrow` may be given
+  uint16_t* narrow = nullptr;
+  int64_t ld_narrow = 0;
 };
 void multiply(const PanelProduct& p);
 
