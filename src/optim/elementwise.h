@@ -154,13 +154,20 @@ struct SumsBody {
 
   SING_ALWAYS_INLINE static void run(const Args& a) {
     const UpdateRange& r = a.range;
-    // Lanes by place in the tensor: the order of sums does not depend on the instruction set.
+    // Lanes by place in the tensor: the order of sums depends neither on the instruction set nor on
+    // where one map ends and the next begins.
     double lanes[Terms::kSums][kLanes] = {};
     for_segments<T>(
         r, [&](int64_t begin, int64_t end, const LoadMap<T>& map) __attribute__((always_inline)) {
           int64_t i = begin;
-          for (; i + kLanes <= end; i += kLanes) block<kLanes>(r, a.terms, i, kLanes, map, lanes);
-          if (i < end) block<0>(r, a.terms, i, static_cast<int>(end - i), map, lanes);
+          if (const int first = static_cast<int>(i % kLanes); first != 0 || end - i < kLanes) {
+            const int n = static_cast<int>(std::min<int64_t>(kLanes - first, end - i));
+            block<0>(r, a.terms, i, n, map, lanes, first);
+            i += n;
+          }
+          for (; i + kLanes <= end; i += kLanes)
+            block<kLanes>(r, a.terms, i, kLanes, map, lanes, 0);
+          if (i < end) block<0>(r, a.terms, i, static_cast<int>(end - i), map, lanes, 0);
         });
     for (int k = 0; k < Terms::kSums; ++k)
       for (int lane = 0; lane < kLanes; ++lane) r.sums[k] += lanes[k][lane];
@@ -169,7 +176,7 @@ struct SumsBody {
   template <int kCount>
   SING_ALWAYS_INLINE static void block(const UpdateRange& r, const Terms t, int64_t begin,
                                        int count, const LoadMap<T> map,
-                                       double (&lanes)[Terms::kSums][kLanes]) {
+                                       double (&lanes)[Terms::kSums][kLanes], int first) {
     const T* const value = static_cast<const T*>(r.value) + begin;
     const T* const gradient = static_cast<const T*>(r.gradient) + begin;
     const SlotPointers<T, Terms::kSlots> slots(r);
@@ -183,7 +190,7 @@ struct SumsBody {
       slots.load(begin + i, state);
       t.terms(theta, g + map.coupled * theta, g * map.lift + map.coupled * theta, state, out);
       slots.store(begin + i, state);
-      for (int k = 0; k < Terms::kSums; ++k) lanes[k][i] += out[k];
+      for (int k = 0; k < Terms::kSums; ++k) lanes[k][first + i] += out[k];
     }
   }
 };
