@@ -153,41 +153,6 @@ void add_convolutions() {
   }
 }
 
-/// One optimizer step over all parameters of a model, gradients given.
-void optimizer_step(benchmark::State& state, nn::Model& model, const std::string& which) {
-  model.initialize(0);
-  optim::Optimizer optimizer(bench::optimizer_config(which), model.parameters());
-  for (size_t i = 0; i < optimizer.table().size(); ++i) {
-    Tensor gradient = optimizer.table().gradient(i);
-    nn::Init::normal(1e-3).fill(gradient, {.seed = i});
-    optimizer.table().set_present(i, true);
-  }
-  // Gradient twice; weight and two moments read and written. LookAhead's every fifth step is not
-  // counted.
-  int64_t step = 0;
-  measure(state, {0, 32.0 * static_cast<double>(optimizer.table().numel())},
-          [&] { optimizer.step({.step = step++}); });
-}
-
-void add_optimizers() {
-  for (const char* which : {"adamw", "sing"}) {
-    benchmark::RegisterBenchmark((std::string("optimizer/") + which + "/resnet18").c_str(),
-                                 [which](benchmark::State& s) {
-                                   nn::Resnet model({}, {.channels = 3,
-                                                         .height = 32,
-                                                         .width = 32,
-                                                         .head = nn::Head::classifier,
-                                                         .outputs = 100});
-                                   optimizer_step(s, model, which);
-                                 });
-    for (const char* name : {"quickstart", "vit_s"})
-      benchmark::RegisterBenchmark((std::string("optimizer/") + which + "/" + name).c_str(),
-                                   [which, name](benchmark::State& s) {
-                                     optimizer_step(s, *bench::workload(name).make_model(), which);
-                                   });
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -203,7 +168,6 @@ int main(int argc, char** argv) {
   add_norms();
   add_attention();
   add_convolutions();
-  add_optimizers();
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }

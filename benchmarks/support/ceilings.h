@@ -17,6 +17,13 @@ inline double thread_seconds() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
+/// Seconds of processor time of all threads of this process.
+inline double process_seconds() {
+  timespec t{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
 struct Ceilings {
   double flops = 0;  ///< f32, a fused multiply-add counts as two
   double bytes = 0;  ///< per second, read + written
