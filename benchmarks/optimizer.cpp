@@ -32,7 +32,8 @@ constexpr Row kRows[] = {
     {"adamw", "host: {name: adamw, weight_decay: 5e-2}", 28},
     {"sing+adamw", "transforms: [sing]\nhost: {name: adamw, lr: 5e-3, weight_decay: 5e-2}", 32},
     {"sing+adamw+softplus",
-     "transforms: [sing]\nhost: {name: adamw, lr: 5e-2, weight_decay: 5e-2, softplus_beta: 50}", 32},
+     "transforms: [sing]\nhost: {name: adamw, lr: 5e-2, weight_decay: 5e-2, softplus_beta: 50}",
+     32},
     {"sing+adamw+softplus+lookahead",
      "transforms: [sing]\nhost: {name: adamw, lr: 5e-2, weight_decay: 5e-2, softplus_beta: 50}\n"
      "lookahead: {}",
@@ -41,8 +42,8 @@ constexpr Row kRows[] = {
     {"sing+sgd",
      "transforms: [sing]\nhost: {name: sgd, lr: 0.1, momentum: 0.9}\nschedule: {name: cosine}", 24},
     {"adabelief", "host: {name: adabelief, weight_decay: 5e-2}", 28},
-    {"adafactor",
-     "host: {name: adafactor, relative_step: false, scale_parameter: false, lr: 1e-3}", 20},
+    {"adafactor", "host: {name: adafactor, relative_step: false, scale_parameter: false, lr: 1e-3}",
+     20},
     {"lamb", "host: {name: lamb, max_grad_norm: null}", 44},
     {"muon", "host: {name: muon}", 0},
 };
@@ -108,11 +109,8 @@ Parameters of_model(nn::Model& model) {
 Parameters parameters_of(const std::string& size) {
   if (size == "bert_base") return bert_base();
   if (size == "vit_s") return of_model(*bench::workload("vit_s").make_model());
-  nn::Resnet model({}, {.channels = 3,
-                        .height = 32,
-                        .width = 32,
-                        .head = nn::Head::classifier,
-                        .outputs = 100});
+  nn::Resnet model(
+      {}, {.channels = 3, .height = 32, .width = 32, .head = nn::Head::classifier, .outputs = 100});
   return of_model(model);
 }
 

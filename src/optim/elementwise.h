@@ -48,6 +48,8 @@ struct LoadMap {
   T scale = 1, scale_high = 1;
   T lift = 1;     // first moment
   T coupled = 0;  // weight decay as part of the gradient
+  /// Nothing to do but subtract and multiply once: what nearly every step of a run is.
+  SING_ALWAYS_INLINE bool is_simple() const { return scale_high == 1 && lift == 1 && coupled == 0; }
   SING_ALWAYS_INLINE T transformed(T gradient) const {
     return ((gradient - mean) - mean_low) * scale * scale_high;
   }
@@ -109,10 +111,15 @@ struct UpdateBody {
   SING_ALWAYS_INLINE static void run(const Args& a) {
     const UpdateRange& r = a.range;
     for_segments<T>(
-        r, [&](int64_t begin, int64_t end, const LoadMap<T>& map)
-               __attribute__((always_inline)) { segment(r, a.update, begin, end, map); });
+        r, [&](int64_t begin, int64_t end, const LoadMap<T>& map) __attribute__((always_inline)) {
+          if (map.is_simple())
+            segment<true>(r, a.update, begin, end, map);
+          else
+            segment<false>(r, a.update, begin, end, map);
+        });
   }
 
+  template <bool kSimple>
   SING_ALWAYS_INLINE static void segment(const UpdateRange& r, const Update u, int64_t begin,
                                          int64_t end, const LoadMap<T> map) {
     constexpr bool kTwoGradients = std::is_invocable_v<const Update&, T, T, T, T*>;
@@ -123,12 +130,17 @@ struct UpdateBody {
 #pragma GCC ivdep
     for (int64_t i = begin; i < end; ++i) {
       T theta = value[i];
-      const T g = map.transformed(gradient[i]);
-      const T first = g * map.lift + map.coupled * theta;
+      T g = kSimple ? ((gradient[i] - map.mean) - map.mean_low) * map.scale
+                    : map.transformed(gradient[i]);
+      T first = g;
+      if constexpr (!kSimple) {
+        first = g * map.lift + map.coupled * theta;
+        g += map.coupled * theta;
+      }
       T state[3];
       slots.load(i, state);
       if constexpr (kTwoGradients)
-        theta = u(theta * keep, g + map.coupled * theta, first, state);
+        theta = u(theta * keep, g, first, state);
       else
         theta = u(theta * keep, first, state);
       value[i] = theta;

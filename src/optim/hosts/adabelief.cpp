@@ -38,9 +38,11 @@ struct AdaBeliefStep {
   SING_ALWAYS_INLINE T operator()(T theta, T g, T first, T* s) const {
     s[0] = moments.first(s[0], first);
     s[1] = moments.second(s[1], g - s[0]) + eps_inside;
-    if constexpr (kDivisor == Divisor::none) return theta - rate * s[0];
+    const T moment = rate * s[0];
+    if constexpr (kDivisor == Divisor::none) return theta - moment;
     const T root = std::sqrt(s[1]) * root_correction;
-    return theta - rate * s[0] / (kDivisor == Divisor::softplus ? soft(root) : root + eps);
+    if constexpr (kDivisor == Divisor::root) return theta - moment / (root + eps);
+    return theta - soft.divide(moment, root);
   }
 };
 

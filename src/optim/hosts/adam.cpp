@@ -24,8 +24,8 @@ struct AdamStep {
     T v = s[1];
     if constexpr (kAmsgrad) v = s[2] = s[2] > v ? s[2] : v;
     const T root = std::sqrt(v) * root_correction;
-    const T denominator = kSoftplus ? soft(root) : root + eps;
-    return theta - rate * s[0] / denominator;
+    const T moment = rate * s[0];
+    return theta - (kSoftplus ? soft.divide(moment, root) : moment / (root + eps));
   }
 };
 

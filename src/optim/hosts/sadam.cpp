@@ -31,7 +31,7 @@ struct SAdamStep {
     s[1] = moments.second(s[1], g);
     T v = s[1];
     if constexpr (kAmsgrad) v = s[2] = s[2] > v ? s[2] : v;
-    return theta - rate * s[0] / soft(std::sqrt(v));
+    return theta - soft.divide(rate * s[0], std::sqrt(v));
   }
 };
 
