@@ -27,6 +27,7 @@ class ConfigFolder {
   std::string write(const std::string& name, const std::string& text) const {
     const std::filesystem::path path = root_ / name;
     std::filesystem::create_directories(path.parent_path());
+    std::filesystem::remove(path);  // some file systems flush a file that is cut to be written anew
     std::ofstream(path, std::ios::binary) << text;
     return path.string();
   }

@@ -37,6 +37,7 @@ std::vector<Shipped> shipped() {
 // The folder of configs again, so that `extends` finds its files beside a changed one.
 void copy_all(const testing::ConfigFolder& folder) {
   for (const Shipped& config : shipped()) folder.write(config.name, config.text);
+  fs::copy(fs::path(SING_SOURCE_DIR) / "configs" / "presets", folder.path("presets"));
 }
 
 TEST(ShippedConfigs, EachMisspeltKeyIsFoundAndCorrected) {

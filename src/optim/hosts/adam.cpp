@@ -1,6 +1,7 @@
 // Adam and AdamW as in torch.optim: the epsilon is added outside the root, after bias correction;
 // amsgrad keeps the largest uncorrected v. With softplus_beta the denominator is softplus of the
-// corrected root and no epsilon is added (SING, section 4 of the paper).
+// corrected root and no epsilon is added (SING, section 4 of the paper). eps_mode and decay_last
+// are for runs that repeat those of older fairseq and Hugging Face releases.
 #include "optim/hosts/adam.h"
 
 #include "optim/hosts/moments.h"
@@ -29,6 +30,16 @@ struct AdamStep {
   }
 };
 
+/// Weight decay behind any step.
+template <class Step>
+struct DecayLast : Step {
+  typename Step::Element keep;
+  using T = typename Step::Element;
+  SING_ALWAYS_INLINE T operator()(T theta, T g, T first, T* s) const {
+    return keep * Step::operator()(theta, g, first, s);
+  }
+};
+
 class Adam final : public MomentHost<AdamOptions> {
  public:
   Adam(const AdamOptions& options, bool decoupled) : MomentHost(options), decoupled_(decoupled) {}
@@ -37,15 +48,20 @@ class Adam final : public MomentHost<AdamOptions> {
     if (o_.amsgrad) return {{"m"}, {"v"}, {"v_max"}};
     return {{"m"}, {"v"}};
   }
+  bool decays_itself() const override { return o_.decay_last; }
   void update(const UpdateRange& r) const override {
     const MomentNumbers n(o_.betas, r);
+    const bool legacy = o_.eps_mode == EpsMode::legacy;
+    const double rate = r.lr * (legacy ? n.rate() : 1 / n.c1);
+    const double root_correction = legacy ? 1 : 1 / std::sqrt(n.c2);
     with_element(r.dtype, [&]<class T>() {
       with_flags(
           [&]<bool kAmsgrad, bool kSoftplus>() {
-            run_update(r, AdamStep<T, kAmsgrad, kSoftplus>{
-                              Moments<T>(n), static_cast<T>(r.lr / n.c1),
-                              static_cast<T>(1 / std::sqrt(n.c2)), nonzero<T>(o_.eps),
-                              Softplus<T>(o_.softplus_beta.value_or(1))});
+            using Step = AdamStep<T, kAmsgrad, kSoftplus>;
+            const Step step{Moments<T>(n), static_cast<T>(rate), static_cast<T>(root_correction),
+                            nonzero<T>(o_.eps), Softplus<T>(o_.softplus_beta.value_or(1))};
+            if (!o_.decay_last) return run_update(r, step);
+            run_update(r, DecayLast<Step>{step, static_cast<T>(1 - r.lr * r.weight_decay)});
           },
           o_.amsgrad, o_.softplus_beta.has_value());
     });

@@ -12,6 +12,7 @@ struct LambOptions : TrustOptions {
   double eps = 1e-6;
   std::optional<double> max_grad_norm = 1;
   bool bias_correction = true;
+  std::optional<double> max_weight_norm;
 
   LambOptions() { weight_decay = 1e-2; }
   static void describe(config::Fields<LambOptions>& f) {
@@ -22,6 +23,9 @@ struct LambOptions : TrustOptions {
       "longest gradient over all tensors together; null: no clipping")
         .positive();
     f("bias_correction", &LambOptions::bias_correction, "correct the moments' start at zero");
+    f("max_weight_norm", &LambOptions::max_weight_norm,
+      "weights count as at most this long; null: as long as they are")
+        .positive();
   }
 };
 
@@ -126,7 +130,9 @@ class Lamb final : public TrustHost<LambOptions> {
   Stage stage(int pass) const { return static_cast<Stage>(pass + (o_.max_grad_norm ? 0 : 1)); }
 
   double trust(const UpdateRange& r) const {
-    const double u = std::sqrt(r.totals[0]), weights = std::sqrt(r.totals[1]);
+    const double u = std::sqrt(r.totals[0]);
+    double weights = std::sqrt(r.totals[1]);
+    if (o_.max_weight_norm) weights = std::min(weights, *o_.max_weight_norm);
     if (!adapts(r) || u == 0 || weights == 0) return 1;
     return o_.trust_clip ? std::min(weights / u, 1.0) : weights / u;
   }
