@@ -4,13 +4,10 @@
 
 #include <cstdio>
 
-#include "sing/autograd/autocast.h"
-#include "sing/backend/runtime.h"
 #include "sing/core/error.h"
 #include "sing/core/file_system.h"
-#include "sing/data/subset.h"
-#include "sing/nn/context.h"
 #include "sing/nn/summary.h"
+#include "sing/train/memory_plan.h"
 #include "sing/train/progress.h"
 
 namespace sing::apps {
@@ -18,53 +15,15 @@ namespace {
 
 constexpr double kGib = 1024.0 * 1024.0 * 1024.0;
 
-/// Peak tensor memory of a forward and backward pass on `batch` samples.
-int64_t peak_of(train::Experiment& experiment, data::Loader& loader) {
-  backend::DeviceRuntime& runtime = backend::runtime({});
-  Batch batch;
-  loader.next(batch);
-  const nn::ForwardContext context(0, 0);
-  runtime.reset_peak();
-  const int64_t before = runtime.memory().in_use;
-  const autocast::Guard mixed(experiment.precision() == train::Precision::bf16
-                                  ? std::optional<DType>(DType::bf16)
-                                  : std::nullopt);
-  experiment.loss().forward(experiment.model().forward_batch(batch), batch).backward();
-  return runtime.memory().peak - before;
-}
-
-/// Activations grow linearly with the batch: two small ones tell the line.
-double planned_activations(train::Experiment& experiment) {
-  const auto dataset =
-      data::first_samples(experiment.source().open(data::Split::train), int64_t{8});
-  int64_t peaks[2];
-  const int64_t sizes[2] = {1, 3};
-  for (int i = 0; i < 2; ++i) {
-    data::LoaderOptions options;
-    options.batch_size = std::min(sizes[i], dataset->size());
-    options.workers = 0;
-    options.shuffle = false;
-    data::Loader loader(dataset, options);
-    peaks[i] = peak_of(experiment, loader);
-  }
-  const double slope = static_cast<double>(peaks[1] - peaks[0]) / 2;
-  const double base = static_cast<double>(peaks[0]) - slope;
-  return std::max(0.0, base + slope * static_cast<double>(experiment.batches().batch_size));
-}
-
 void print_memory(train::Experiment& experiment) {
-  backend::DeviceRuntime& runtime = backend::runtime({});
-  const int64_t start = runtime.memory().in_use;
-  experiment.initialize_model();
-  const int64_t weights = runtime.memory().in_use - start;
-  const auto optimizer = experiment.make_optimizer();
-  const int64_t state = runtime.memory().in_use - start - weights;
-  experiment.model().train(true);
-  const double activations = planned_activations(experiment);
-  const double total = static_cast<double>(weights + state) + activations;
-  std::printf("memory   %.2f GiB: weights %.2f, gradients and optimizer %.2f, activations %.2f\n",
-              total / kGib, static_cast<double>(weights) / kGib, static_cast<double>(state) / kGib,
-              activations / kGib);
+  const train::MemoryPlan plan = train::plan_memory(experiment);
+  const int64_t batch_size = experiment.batches().batch_size;
+  const auto gib = [](auto bytes) { return static_cast<double>(bytes) / kGib; };
+  std::printf(
+      "memory   %.2f GiB: activations %.2f, optimizer %.2f, weights %.2f, gradients %.2f, "
+      "batches %.2f\n",
+      gib(plan.total(batch_size)), gib(plan.activations_of(batch_size)), gib(plan.optimizer),
+      gib(plan.weights), gib(plan.gradients), gib(plan.batches_of(batch_size)));
 }
 
 }  // namespace

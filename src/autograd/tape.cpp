@@ -4,6 +4,7 @@
 
 #include "autograd/node.h"
 #include "kernels/memory.h"
+#include "sing/backend/memory.h"
 #include "sing/core/error.h"
 
 namespace sing::autograd {
@@ -153,6 +154,7 @@ bool older(const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) {
 
 void run(Node& node, std::vector<std::shared_ptr<Node>>& heap) {
   t_running_op = node.op;
+  const backend::OpScope scope(node.op);
   if (!node.backward)
     throw InternalError(std::string(node.op) +
                         ": backward ran twice through the same op; its saved tensors are gone");
@@ -195,6 +197,7 @@ void run_backward(const Tensor& root, const Tensor& gradient) {
   if (gradient.defined() && gradient.shape() != root.shape())
     throw ShapeError("backward: the gradient must have shape " + to_string(root.shape()) +
                      "; got " + to_string(gradient.shape()));
+  const backend::MemoryScope memory(backend::memory_purpose(), "backward");
   const NoGradGuard no_grad;  // backward functions use ops; nothing of them is recorded
   const Tensor start =
       gradient.defined()

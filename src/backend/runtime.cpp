@@ -29,6 +29,10 @@ BackendState load(DeviceType device) {
 
 DeviceRuntime::~DeviceRuntime() = default;
 
+size_t DeviceRuntime::granted(size_t bytes) const {
+  return bytes;
+}
+
 const BackendState& backend_state(DeviceType device) {
   static std::array<std::once_flag, kDeviceTypes> tried;
   static std::array<BackendState, kDeviceTypes> states;

@@ -31,6 +31,32 @@ DivergedError::~DivergedError() = default;
 OutOfMemoryError::~OutOfMemoryError() = default;
 BusyError::~BusyError() = default;
 
+OutOfMemoryError::OutOfMemoryError(const std::string& what, std::string where, std::string hint,
+                                   std::string code)
+    : Error(std::move(code), what, std::move(where), std::move(hint)), base_(what) {}
+
+OutOfMemoryError OutOfMemoryError::at(const std::string& place) const {
+  return with_places(places_.empty() ? place : place + ", " + places_);
+}
+
+OutOfMemoryError OutOfMemoryError::within(const std::string& place) const {
+  return with_places(places_.empty() ? place : places_ + ", " + place);
+}
+
+OutOfMemoryError OutOfMemoryError::with_places(std::string places) const {
+  OutOfMemoryError result(base_ + " at " + places, where(), hint(), code());
+  result.base_ = base_;
+  result.places_ = std::move(places);
+  return result;
+}
+
+OutOfMemoryError OutOfMemoryError::with_hint(std::string hint) const {
+  OutOfMemoryError result(what(), where(), std::move(hint), code());
+  result.base_ = base_;
+  result.places_ = places_;
+  return result;
+}
+
 void assertion_failed(const char* expression, const char* file, int line) {
   throw InternalError(std::string("assertion failed: ") + expression,
                       std::string(file) + ":" + std::to_string(line),

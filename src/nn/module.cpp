@@ -1,6 +1,7 @@
 #include "sing/nn/module.h"
 
 #include "sing/autograd/tape.h"
+#include "sing/backend/memory.h"
 #include "sing/core/error.h"
 
 namespace sing::nn {
@@ -88,6 +89,7 @@ int64_t Module::trainable_count() const {
 }
 
 void Module::initialize(uint64_t seed) {
+  const backend::MemoryScope memory(backend::MemoryPurpose::weights);
   walk(*this, [&](Module& m) {
     for (ParameterEntry& e : m.parameters_) {
       Parameter& p = e.parameter;
@@ -118,6 +120,7 @@ void Module::train(bool on) {
 void Module::to(DType dtype) {
   if (!is_floating(dtype))
     throw DTypeError("to: parameters are floating; got " + std::string(name_of(dtype)));
+  const backend::MemoryScope memory(backend::MemoryPurpose::weights);
   walk(*this, [&](Module& m) {
     for (ParameterEntry& e : m.parameters_) {
       e.parameter.value = e.parameter.value.to(dtype).detach();
@@ -129,6 +132,7 @@ void Module::to(DType dtype) {
 }
 
 void Module::to(Device device) {
+  const backend::MemoryScope memory(backend::MemoryPurpose::weights);
   walk(*this, [&](Module& m) {
     for (ParameterEntry& e : m.parameters_) {
       Parameter& p = e.parameter;
@@ -143,6 +147,7 @@ void Module::to(Device device) {
 void Module::set_precision(DType dtype) {
   if (dtype != DType::f32 && dtype != DType::bf16 && dtype != DType::f16)
     throw DTypeError("set_precision: wanted f32, bf16 or f16; got " + std::string(name_of(dtype)));
+  const backend::MemoryScope memory(backend::MemoryPurpose::weights);
   for (Parameter* p : parameters()) {
     SING_ASSERT(p->value.defined());
     const bool copied = dtype != DType::f32 && !p->keep_wide;

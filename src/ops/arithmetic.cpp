@@ -2,6 +2,7 @@
 
 #include "kernels/elementwise.h"
 #include "ops/support.h"
+#include "sing/backend/memory.h"
 #include "sing/core/error.h"
 #include "sing/ops/unary.h"
 
@@ -39,6 +40,7 @@ Tensor side_gradient(const Tensor& grad, const Tensor& a, const Tensor& b, Binar
 }
 
 Tensor checked_binary(const char* name, Tensor a, Tensor b, BinaryOp op) {
+  const backend::OpScope scope(name);
   match_dtypes(name, a, b);
   const bool integral = a.dtype() == DType::i64 || a.dtype() == DType::i32;
   if (!is_floating(a.dtype()) && !(integral && op != BinaryOp::div))
@@ -93,6 +95,7 @@ Tensor minimum(const Tensor& a, const Tensor& b) {
 }
 
 Tensor div_or_zero(const Tensor& a_in, const Tensor& b_in) {
+  const backend::OpScope scope("div_or_zero");
   Tensor a = a_in, b = b_in;
   match_dtypes("div_or_zero", a, b);
   check_floating("div_or_zero", a);

@@ -6,6 +6,7 @@
 #include "ops/op_checks.h"
 #include "ops/target.h"
 #include "sing/autograd/autocast.h"
+#include "sing/backend/memory.h"
 
 namespace sing::ops {
 namespace {
@@ -122,6 +123,7 @@ struct Packed {
 
 Tensor scaled_dot_product_attention(const Tensor& q_in, const Tensor& k_in, const Tensor& v_in,
                                     const AttentionOptions& options) {
+  const backend::OpScope scope("scaled_dot_product_attention");
   // 1 policy, checks, layout
   using autocast::Policy;
   const Tensor q_cast = autocast::input(q_in, Policy::lower),
@@ -190,6 +192,7 @@ Tensor scaled_dot_product_attention(const Tensor& q_in, const Tensor& k_in, cons
 }
 
 Tensor attention_packed(const Tensor& qkv_in, int64_t heads, const AttentionOptions& options) {
+  const backend::OpScope scope("attention_packed");
   // 1 policy, checks, layout
   const Tensor qkv = autocast::input(qkv_in, autocast::Policy::lower);
   check_one_floating_dtype("attention_packed", {{"qkv", qkv}});

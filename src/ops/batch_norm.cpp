@@ -5,6 +5,7 @@
 #include "kernels/batch_norm.h"
 #include "ops/vision_checks.h"
 #include "sing/autograd/tape.h"
+#include "sing/backend/memory.h"
 #include "sing/ops/recompute.h"
 
 namespace sing::ops {
@@ -162,6 +163,7 @@ autograd::GradList backward(const View& v, const Statistics& s, const Tensor& we
 
 Tensor batch_norm(const Tensor& x, const Tensor& weight_in, const Tensor& bias_in,
                   Tensor running_mean, Tensor running_var, const BatchNormOptions& options) {
+  const backend::OpScope scope("batch_norm");
   check_arguments(x, weight_in, bias_in, running_mean, running_var, options);
   const View v = view_of(x);
   const bool empty = x.numel() == 0;

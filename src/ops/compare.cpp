@@ -2,6 +2,7 @@
 
 #include "kernels/elementwise.h"
 #include "ops/support.h"
+#include "sing/backend/memory.h"
 #include "sing/core/error.h"
 
 namespace sing::ops {
@@ -13,6 +14,7 @@ using autograd::Saved;
 using kernels::CompareOp;
 
 Tensor compared(const char* name, Tensor a, Tensor b, CompareOp op) {
+  const backend::OpScope scope(name);
   match_dtypes(name, a, b);
   const Shape shape = broadcast_shapes(name, a.shape(), b.shape());
   Tensor out = empty_elementwise(shape, DType::boolean, {a, b});
@@ -76,12 +78,14 @@ Tensor logical_xor(const Tensor& a, const Tensor& b) {
   return logical("logical_xor", a, b, CompareOp::logical_xor);
 }
 Tensor logical_not(const Tensor& x) {
+  const backend::OpScope scope("logical_not");
   return logical("logical_not", x,
                  Tensor::full({}, 1, {.dtype = DType::boolean, .device = x.device()}),
                  CompareOp::logical_xor);
 }
 
 Tensor where(const Tensor& condition, const Tensor& a_in, const Tensor& b_in) {
+  const backend::OpScope scope("where");
   check_boolean("where", condition);
   Tensor a = a_in, b = b_in;
   match_dtypes("where", a, b);
@@ -102,6 +106,7 @@ Tensor where(const Tensor& condition, const Tensor& a_in, const Tensor& b_in) {
 }
 
 Tensor masked_fill(const Tensor& x, const Tensor& mask, double value) {
+  const backend::OpScope scope("masked_fill");
   check_boolean("masked_fill", mask);
   if (broadcast_shapes("masked_fill", x.shape(), mask.shape()) != x.shape())
     throw ShapeError("masked_fill: wanted a mask that broadcasts to " + to_string(x.shape()) +

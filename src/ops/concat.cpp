@@ -1,5 +1,6 @@
 #include "kernels/memory.h"
 #include "ops/support.h"
+#include "sing/backend/memory.h"
 #include "sing/core/error.h"
 #include "sing/ops/reshape.h"
 
@@ -50,6 +51,7 @@ Tensor reversed(const Tensor& x, int d) {
 }  // namespace
 
 Tensor concat(const std::vector<Tensor>& parts, int dim) {
+  const backend::OpScope scope("concat");
   if (parts.empty()) throw ShapeError("concat: wanted at least one tensor; got none");
   const int d = parts[0].shape().normalized(dim);
   Tensor out =
@@ -72,6 +74,7 @@ Tensor concat(const std::vector<Tensor>& parts, int dim) {
 }
 
 Tensor stack(const std::vector<Tensor>& parts, int dim) {
+  const backend::OpScope scope("stack");
   std::vector<Tensor> raised;
   for (const Tensor& part : parts) raised.push_back(unsqueeze(part, dim));
   return concat(raised, dim);
@@ -101,6 +104,7 @@ std::vector<Tensor> chunk(const Tensor& x, int count, int dim) {
 
 Tensor pad(const Tensor& x, const std::vector<int64_t>& before, const std::vector<int64_t>& after,
            double value) {
+  const backend::OpScope scope("pad");
   const size_t rank = static_cast<size_t>(x.rank());
   if (before.size() != rank || after.size() != rank)
     throw ShapeError("pad: wanted " + std::to_string(rank) + " sizes before and after; got " +
@@ -131,6 +135,7 @@ Tensor pad(const Tensor& x, const std::vector<int64_t>& before, const std::vecto
 }
 
 Tensor flip(const Tensor& x, int dim) {
+  const backend::OpScope scope("flip");
   const int d = x.shape().normalized(dim);
   return autograd::record("flip", {x}, reversed(x, d), [d](const Tensor& grad, const Needs&) {
     return GradList{reversed(grad, d)};

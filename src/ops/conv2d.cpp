@@ -4,6 +4,7 @@
 #include "ops/vision_checks.h"
 #include "sing/autograd/autocast.h"
 #include "sing/autograd/tape.h"
+#include "sing/backend/memory.h"
 #include "sing/ops/conv.h"
 
 namespace sing::ops {
@@ -100,6 +101,7 @@ void backward_weight(kernels::Conv2dGeometry g, const Tensor& x, const Tensor& g
 
 Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in,
               const Conv2dOptions& options) {
+  const backend::OpScope scope("conv2d");
   const Tensor cast_x = autocast::input(x_in, autocast::Policy::lower);
   const Tensor cast_weight = autocast::input(weight_in, autocast::Policy::lower);
   const Tensor cast_bias = autocast::input(bias_in, autocast::Policy::lower);

@@ -4,6 +4,7 @@
 #include "ops/vision_checks.h"
 #include "sing/autograd/autocast.h"
 #include "sing/autograd/tape.h"
+#include "sing/backend/memory.h"
 #include "sing/core/error.h"
 #include "sing/ops/loss.h"
 
@@ -11,6 +12,7 @@ namespace sing::ops {
 
 Tensor cross_entropy(const Tensor& logits_in, const Tensor& targets_in,
                      const CrossEntropyOptions& options) {
+  const backend::OpScope scope("cross_entropy");
   // The kernel reads bf16 logits and sums wide, so the `widen` policy needs no copy here.
   check_floating("cross_entropy", "logits", logits_in);
   if (logits_in.rank() < 1 || targets_in.shape() != Shape(logits_in.shape().dims().first(

@@ -6,6 +6,7 @@
 #include "kernels/dropout.h"
 #include "ops/vision_checks.h"
 #include "sing/autograd/tape.h"
+#include "sing/backend/memory.h"
 
 namespace sing::ops {
 namespace {
@@ -30,6 +31,7 @@ Tensor masked(const Tensor& x, double p, const RandomKey& key) {
 }  // namespace
 
 Tensor dropout(const Tensor& x, double p, const RandomKey& key, bool training) {
+  const backend::OpScope scope("dropout");
   check_floating("dropout", "x", x);
   if (!(p >= 0 && p <= 1))
     throw ConfigError("dropout: p must be in [0, 1]; got " + std::to_string(p));

@@ -5,6 +5,7 @@
 #include "kernels/embedding.h"
 #include "ops/vision_checks.h"
 #include "sing/autograd/tape.h"
+#include "sing/backend/memory.h"
 
 namespace sing::ops {
 namespace {
@@ -33,6 +34,7 @@ void add_gradient(Tensor& grad_weight, const Tensor& grad_y, const Tensor& indic
 }  // namespace
 
 Tensor embedding(const Tensor& weight_in, const Tensor& indices_in, int64_t padding_idx) {
+  const backend::OpScope scope("embedding");
   if (weight_in.rank() != 2)
     throw ShapeError("embedding: weight must be (rows, width); got " +
                      to_string(weight_in.shape()));

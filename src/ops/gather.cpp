@@ -4,6 +4,7 @@
 
 #include "kernels/gather.h"
 #include "ops/support.h"
+#include "sing/backend/memory.h"
 #include "sing/core/error.h"
 
 namespace sing::ops {
@@ -71,6 +72,7 @@ Tensor gathered(const char* name, const Tensor& x, int d, const Tensor& index) {
 }  // namespace
 
 Tensor gather(const Tensor& x, int dim, const Tensor& index) {
+  const backend::OpScope scope("gather");
   check_index("gather", index);
   if (x.rank() == 0 || x.rank() != index.rank())
     throw ShapeError("gather: wanted an index of the rank of " + to_string(x.shape()) +
@@ -85,6 +87,7 @@ Tensor gather(const Tensor& x, int dim, const Tensor& index) {
 }
 
 Tensor index_select(const Tensor& x, int dim, const Tensor& index) {
+  const backend::OpScope scope("index_select");
   check_index("index_select", index);
   if (x.rank() == 0 || index.rank() != 1)
     throw ShapeError("index_select: wanted an index of shape (n) and x of rank 1 or more; got " +

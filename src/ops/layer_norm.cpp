@@ -3,6 +3,7 @@
 #include "ops/op_checks.h"
 #include "ops/target.h"
 #include "sing/autograd/autocast.h"
+#include "sing/backend/memory.h"
 #include "sing/ops/norm.h"
 
 namespace sing::ops {
@@ -55,6 +56,7 @@ struct SavedNorm {
 
 Tensor normalize(const char* op, const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in,
                  double eps, bool centred) {
+  const backend::OpScope scope(op);
   // 1 policy, checks, layout
   const Tensor x = autocast::input(x_in, autocast::Policy::keep);
   const Tensor weight = parameter_like(weight_in, x), bias = parameter_like(bias_in, x);

@@ -4,6 +4,7 @@
 #include "ops/op_checks.h"
 #include "ops/target.h"
 #include "sing/autograd/autocast.h"
+#include "sing/backend/memory.h"
 
 namespace sing::ops {
 namespace {
@@ -76,6 +77,7 @@ Tensor before_activation(const Tensor& grad, Tensor kept, Epilogue epilogue, con
 
 Tensor linear(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in,
               Activation activation) {
+  const backend::OpScope scope("linear");
   // 1 policy, checks, layout
   const Tensor x = autocast::input(x_in, autocast::Policy::lower);
   const Tensor weight = autocast::input(weight_in, autocast::Policy::lower);

@@ -4,6 +4,7 @@
 #include "ops/op_checks.h"
 #include "sing/autograd/autocast.h"
 #include "sing/autograd/tape.h"
+#include "sing/backend/memory.h"
 #include "sing/ops/linear.h"
 
 namespace sing::ops {
@@ -124,6 +125,7 @@ Tensor gradient(const Tensor& left, const Tensor& right, const Tensor& like, con
 }  // namespace
 
 Tensor matmul(const Tensor& a_in, const Tensor& b_in) {
+  const backend::OpScope scope("matmul");
   const Tensor a = autocast::input(a_in, autocast::Policy::lower);
   const Tensor b = autocast::input(b_in, autocast::Policy::lower);
   check_one_floating_dtype("matmul", {{"a", a}, {"b", b}});

@@ -2,6 +2,7 @@
 #include "ops/vision_checks.h"
 #include "sing/autograd/autocast.h"
 #include "sing/autograd/tape.h"
+#include "sing/backend/memory.h"
 #include "sing/ops/loss.h"
 
 namespace sing::ops {
@@ -9,6 +10,7 @@ namespace {
 
 Tensor pointwise_loss(const char* op, const Tensor& prediction_in, const Tensor& target_in,
                       kernels::PointwiseLoss kind, Reduction reduction) {
+  const backend::OpScope scope(op);
   const Tensor wide_prediction = autocast::input(prediction_in, autocast::Policy::widen);
   const Tensor wide_target = autocast::input(target_in, autocast::Policy::widen);
   check_floating(op, "prediction", wide_prediction);

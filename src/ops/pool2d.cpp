@@ -3,6 +3,7 @@
 #include "kernels/pool.h"
 #include "ops/vision_checks.h"
 #include "sing/autograd/tape.h"
+#include "sing/backend/memory.h"
 #include "sing/ops/pool.h"
 
 namespace sing::ops {
@@ -38,6 +39,7 @@ kernels::Pool2dGeometry geometry(const char* op, const Tensor& x, const Pool2dOp
 }
 
 Tensor pool(const char* op, const Tensor& x_in, kernels::Pool2dGeometry g, kernels::Pooling kind) {
+  const backend::OpScope scope(op);
   const MemoryFormat format = format_of(x_in);
   const Tensor x = x_in.contiguous(format);
   const Shape out{g.n, g.channels, g.out_h, g.out_w};

@@ -2,6 +2,7 @@
 
 #include "sing/autograd/autocast.h"
 #include "sing/autograd/tape.h"
+#include "sing/backend/memory.h"
 
 namespace sing::ops {
 namespace {
@@ -23,6 +24,7 @@ bool recomputing() {
 }
 
 Tensor recompute(const RecomputeFn& fn, std::vector<Tensor> inputs) {
+  const backend::OpScope scope("recompute");
   if (!autograd::grad_enabled()) return fn(inputs);
   Tensor out;
   {

@@ -2,6 +2,7 @@
 
 #include "ops/reduction.h"
 #include "ops/support.h"
+#include "sing/backend/memory.h"
 #include "sing/core/error.h"
 #include "sing/ops/arithmetic.h"
 
@@ -74,6 +75,7 @@ void run_reduce(const Tensor& x, const Plan& plan, ReduceOp op, double scale, Te
 }
 
 Tensor scaled_sum(const char* op, const Tensor& x_in, const Plan& plan, double scale) {
+  const backend::OpScope scope(op);
   const Tensor x = autocast::input(x_in, autocast::Policy::widen);
   check_floating(op, x);
   Tensor out = Tensor::empty(plan.out, {.dtype = x.dtype(), .device = x.device()});
@@ -88,6 +90,7 @@ Tensor scaled_sum(const char* op, const Tensor& x_in, const Plan& plan, double s
 
 Tensor extremum(const char* op, const Tensor& x, const std::vector<int>& dims, bool keepdim,
                 ReduceOp kind) {
+  const backend::OpScope scope(op);
   const Plan plan = make_plan(op, x, dims, keepdim);
   if (plan.count == 0 && plan.out.numel() > 0)
     throw ShapeError(std::string(op) + ": wanted at least one element to choose from; got " +
@@ -127,6 +130,7 @@ Tensor extremum(const char* op, const Tensor& x, const std::vector<int>& dims, b
 
 Tensor truth(const char* op, const Tensor& x, const std::vector<int>& dims, bool keepdim,
              ReduceOp kind) {
+  const backend::OpScope scope(op);
   const Plan plan = make_plan(op, x, dims, keepdim);
   Tensor out = Tensor::empty(plan.out, {.dtype = DType::boolean, .device = x.device()});
   run_reduce(x, plan, kind, 1, out);
@@ -153,6 +157,7 @@ Tensor min(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
 }
 
 Tensor argmax(const Tensor& x, int dim, bool keepdim) {
+  const backend::OpScope scope("argmax");
   const Plan plan = make_plan("argmax", x, {dim}, keepdim);
   if (plan.count == 0 && plan.out.numel() > 0)
     throw ShapeError("argmax: wanted at least one element to choose from; got " +
@@ -174,6 +179,7 @@ Tensor all(const Tensor& x, const std::vector<int>& dims, bool keepdim) {
 }
 
 Tensor norm(const Tensor& x_in, const std::vector<int>& dims, bool keepdim) {
+  const backend::OpScope scope("norm");
   const Tensor x = autocast::input(x_in, autocast::Policy::widen);
   check_floating("norm", x);
   const Plan plan = make_plan("norm", x, dims, keepdim);

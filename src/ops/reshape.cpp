@@ -1,6 +1,7 @@
 #include "sing/ops/reshape.h"
 
 #include "ops/support.h"
+#include "sing/backend/memory.h"
 #include "sing/core/error.h"
 
 namespace sing::ops {
@@ -57,6 +58,7 @@ Shape resolved(const Tensor& x, const std::vector<int64_t>& dims) {
 }  // namespace
 
 Tensor reshape(const Tensor& x, const std::vector<int64_t>& dims) {
+  const backend::OpScope scope("reshape");
   return record_view("reshape", x, viewed(x, resolved(x, dims)),
                      [shape = x.shape()](const Tensor& grad) { return viewed(grad, shape); });
 }
@@ -129,12 +131,14 @@ Tensor unsqueeze(const Tensor& x, int dim) {
 }
 
 Tensor contiguous(const Tensor& x, MemoryFormat format) {
+  const backend::OpScope scope("contiguous");
   Tensor out = x.contiguous(format);
   if (out.same_as(x)) return x;
   return record_view("contiguous", x, std::move(out), [](const Tensor& grad) { return grad; });
 }
 
 Tensor cast(const Tensor& x, DType dtype) {
+  const backend::OpScope scope("cast");
   if (is_floating(x.dtype()) && is_floating(dtype)) return autocast::cast(x, dtype);
   return x.dtype() == dtype ? x : x.to(dtype);
 }

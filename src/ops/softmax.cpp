@@ -2,6 +2,7 @@
 
 #include "kernels/reduce.h"
 #include "ops/support.h"
+#include "sing/backend/memory.h"
 
 namespace sing::ops {
 namespace {
@@ -11,6 +12,7 @@ using autograd::Needs;
 using autograd::Saved;
 
 Tensor softmax_over(const char* name, const Tensor& x_in, int dim, bool log) {
+  const backend::OpScope scope(name);
   check_floating(name, x_in);
   const Tensor wide = autocast::input(x_in, autocast::Policy::widen);
   const Tensor x = wide.contiguous();

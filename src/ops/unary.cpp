@@ -2,6 +2,7 @@
 
 #include "kernels/elementwise.h"
 #include "ops/support.h"
+#include "sing/backend/memory.h"
 #include "sing/core/error.h"
 #include "sing/ops/arithmetic.h"
 
@@ -14,6 +15,7 @@ using autograd::Saved;
 using kernels::UnaryOp;
 
 Tensor unary(const char* name, const Tensor& x_in, UnaryOp op, double a = 0, double b = 0) {
+  const backend::OpScope scope(name);
   check_floating(name, x_in);
   const Tensor x = dense(x_in);
   Tensor y = empty_like(x);

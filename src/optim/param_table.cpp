@@ -2,6 +2,7 @@
 
 #include <unordered_set>
 
+#include "sing/backend/memory.h"
 #include "sing/core/error.h"
 
 namespace sing::optim {
@@ -51,7 +52,10 @@ ParamTable::ParamTable(std::span<nn::Parameter* const> parameters,
   if (tensors_.empty())
     throw ConfigError("nothing to train: every parameter is frozen", {}, "look at optimizer.groups",
                       "E0221");
-  gradients_ = make_buffer();
+  {
+    const backend::MemoryScope memory(backend::MemoryPurpose::gradients);
+    gradients_ = make_buffer();
+  }
   for (size_t i = 0; i < tensors_.size(); ++i) {
     Entry& entry = tensors_[i];
     metas_.push_back(entry.meta);

@@ -36,8 +36,12 @@ Tensor Tensor::empty(const Shape& shape, TensorOptions options) {
   impl->shape = shape;
   impl->strides = strides_for(shape, options.format);
   impl->dtype = options.dtype;
-  impl->storage = std::make_shared<Storage>(
-      static_cast<size_t>(checked_bytes(shape.numel(), options.dtype)), options.device);
+  try {
+    impl->storage = std::make_shared<Storage>(
+        static_cast<size_t>(checked_bytes(shape.numel(), options.dtype)), options.device);
+  } catch (const OutOfMemoryError& error) {
+    throw error.within(to_string(shape) + " " + std::string(name_of(options.dtype)));
+  }
   return Tensor(std::move(impl));
 }
 

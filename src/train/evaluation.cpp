@@ -2,6 +2,7 @@
 
 #include "sing/autograd/autocast.h"
 #include "sing/autograd/tape.h"
+#include "sing/backend/memory.h"
 #include "sing/data/loader.h"
 #include "sing/train/progress.h"
 
@@ -60,6 +61,7 @@ EvalResult evaluate(nn::Model& model, const std::vector<std::unique_ptr<metrics:
       if (result.samples >= request.limit) break;
       batch = batch.narrow(0, std::min(batch.size(), request.limit - result.samples));
     }
+    const backend::MemoryScope memory(backend::MemoryPurpose::activations, "evaluation");
     const Tensor output = model.forward_batch(batch);
     for (const auto& metric : measures) metric->add(batch, output);
     keep_first(result, batch, output, request.keep_samples);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "sing/backend/memory.h"
 #include "sing/backend/runtime.h"
 #include "sing/core/error.h"
 #include "sing/core/file_system.h"
@@ -132,6 +133,7 @@ void Experiment::initialize_model() {
 }
 
 std::unique_ptr<optim::Optimizer> Experiment::make_optimizer() {
+  const backend::MemoryScope memory(backend::MemoryPurpose::optimizer);
   const std::vector<nn::Parameter*> parameters = model_->parameters();
   auto optimizer = std::make_unique<optim::Optimizer>(config_.optimizer, parameters, run_length());
   if (precision() == Precision::bf16) model_->set_precision(DType::bf16);

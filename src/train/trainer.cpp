@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "sing/autograd/autocast.h"
+#include "sing/backend/memory.h"
 #include "sing/core/error.h"
 #include "sing/nn/context.h"
 #include "sing/train/console.h"
@@ -103,6 +104,9 @@ Outcome Trainer::run() {
       counters_.seconds = seconds_before_ + monotonic_seconds() - started_;
     }
     notify(Event::run_end);
+  } catch (const OutOfMemoryError& error) {
+    failed_ = true;
+    throw error.at("step " + std::to_string(counters_.step + 1));
   } catch (...) {
     failed_ = true;
     throw;
@@ -146,6 +150,7 @@ bool Trainer::micro_step() {
     const int64_t number = counters_.epoch * loader_.batches_per_epoch() +
                            counters_.position / loader_.options().batch_size;
     const nn::ForwardContext context(options_.seed, static_cast<uint64_t>(number));
+    const backend::MemoryScope memory(backend::MemoryPurpose::activations, "forward");
     Tensor loss;
     {
       const autocast::Guard mixed(
@@ -180,7 +185,12 @@ bool Trainer::micro_step() {
 void Trainer::update() {
   notify(Event::gradients_ready);
   if (is_spike() && handle_spike()) return;
-  if (optimizer_.step({.step = counters_.step}) == optim::StepStatus::nonfinite) {
+  optim::StepStatus status;
+  {
+    const backend::MemoryScope memory(backend::MemoryPurpose::optimizer, "update");
+    status = optimizer_.step({.step = counters_.step});
+  }
+  if (status == optim::StepStatus::nonfinite) {
     handle_nonfinite("a gradient became NaN or Inf");
     return;
   }

@@ -71,9 +71,10 @@ TEST_F(PluginTest, ForeignLibraryIsRefused) {
 
 TEST_F(PluginTest, OtherAbiIsRefusedBeforeTheProbe) {
   EXPECT_THAT(open_fake("refuses_abi").state.reason,
-              HasSubstr("was built for another backend ABI than 1"));
+              HasSubstr("was built for another backend ABI than " + std::to_string(kBackendAbi)));
   EXPECT_THAT(open_fake("other_abi").state.reason,
-              HasSubstr("was built for backend ABI 8, this SING has 1"));
+              HasSubstr("was built for backend ABI " + std::to_string(kBackendAbi + 7) +
+                        ", this SING has " + std::to_string(kBackendAbi)));
   EXPECT_THAT(open_fake("short_table").state.reason, HasSubstr("has an incomplete table"));
 }
 

@@ -38,6 +38,8 @@ class SING_API DeviceRuntime {
   virtual void reset_peak() = 0;
   /// One line: what the device is ("2 threads, avx512").
   virtual std::string description() const = 0;
+  /// What `allocate(bytes)` counts as in use: at least `bytes`.
+  virtual size_t granted(size_t bytes) const;
 };
 
 /// The runtime of a device. The first call for a device other than the CPU looks for its backend
@@ -51,8 +53,12 @@ SING_API void register_runtime(DeviceType type, DeviceRuntime* runtime);
 SING_API const std::string& cpu_isa();
 /// True when the processor multiplies bf16 natively (AMX tiles or AVX512_BF16).
 SING_API bool cpu_has_bf16();
-/// Limits the CPU allocator, for tests of out-of-memory handling: the n-th allocation from now
-/// throws OutOfMemoryError (0: never).
+/// For tests of out-of-memory handling: the n-th allocation from now throws OutOfMemoryError (0:
+/// never).
 SING_API void fail_cpu_allocation(int64_t nth);
+/// The most the CPU allocator takes from the system: what the machine (and its control group) has,
+/// so that too large a run ends with an error instead of being killed. 0 sets it back to that.
+SING_API int64_t cpu_memory_limit();
+SING_API void limit_cpu_memory(int64_t bytes);
 
 }  // namespace sing::backend

@@ -58,9 +58,30 @@ SING_ERROR_CLASS(DeviceError, "E0250")          ///< a device asked for but not 
 SING_ERROR_CLASS(DataError, "E0300")            ///< outside bytes that are missing or damaged
 SING_ERROR_CLASS(CheckpointError, "E0400")      ///< not writable, or none usable
 SING_ERROR_CLASS(DivergedError, "E0500")        ///< NaN, Inf or policy exhausted
-SING_ERROR_CLASS(OutOfMemoryError, "E0600")     ///< host or device memory
 SING_ERROR_CLASS(BusyError, "E0700")            ///< run folder in use
 #undef SING_ERROR_CLASS
+
+/// Host or device memory. `where()` says what was asked and what the memory is held for.
+class SING_API OutOfMemoryError : public Error {
+ public:
+  explicit OutOfMemoryError(const std::string& what, std::string where = {}, std::string hint = {},
+                            std::string code = "E0600");
+  ~OutOfMemoryError() override;
+
+  /// The same error, with `place` before the places known so far: "out of memory at <place>, <so
+  /// far>". Those who know more than the allocator (shape, op, step) catch it and throw this.
+  OutOfMemoryError at(const std::string& place) const;
+  /// The same, with `place` behind the places known so far.
+  OutOfMemoryError within(const std::string& place) const;
+  /// Where it happened, from the outside in: "step 7, forward, matmul, (32, 16) f32".
+  const std::string& places() const noexcept { return places_; }
+  /// The same error with another hint.
+  OutOfMemoryError with_hint(std::string hint) const;
+
+ private:
+  OutOfMemoryError with_places(std::string places) const;
+  std::string base_, places_;
+};
 
 [[noreturn]] SING_API void assertion_failed(const char* expression, const char* file, int line);
 

@@ -45,6 +45,7 @@ class SING_API Storage {
   size_t bytes_;
   Device device_;
   uint32_t version_ = 0;
+  uint8_t purpose_ = 0;  // backend::MemoryPurpose
   std::shared_ptr<void> owner_;
   bool owned_;
 };

@@ -6,6 +6,7 @@
 #include "sing/core/error.h"
 #include "sing/core/json.h"
 #include "sing/train/evaluation.h"
+#include "sing/train/memory_plan.h"
 #include "sing/train/signals.h"
 
 namespace sing::apps {
@@ -31,8 +32,14 @@ int run(const Arguments& arguments) {
   request.interrupted = [] { return train::stop_signal() != 0; };
   train::Console console(console_options(arguments));
   request.progress = [&](int64_t done, int64_t total) { console.evaluating(done, total); };
-  const train::EvalResult result = train::evaluate(experiment.model(), experiment.measures(),
-                                                   experiment.measure_names(), request);
+  train::EvalResult result;
+  try {
+    result = train::evaluate(experiment.model(), experiment.measures(), experiment.measure_names(),
+                             request);
+  } catch (const OutOfMemoryError& error) {
+    console.finish();
+    throw error.with_hint(train::what_fits_in_evaluation(experiment));
+  }
   console.finish();
   if (!result.complete) return 128 + train::stop_signal();
 

@@ -1,12 +1,15 @@
 #include "backend/cpu/cpu_runtime.h"
 
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 
+#include <algorithm>
 #include <bit>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
-#include "sing/core/error.h"
+#include "sing/backend/memory.h"
 #include "sing/core/thread_pool.h"
 
 namespace sing::backend {
@@ -15,6 +18,7 @@ namespace {
 
 constexpr size_t kAlignment = 256;
 constexpr size_t kSlab = size_t{4} << 20;
+constexpr size_t kSlabBlock = kSlab / 8;      // larger blocks stand alone
 constexpr size_t kLargest = size_t{1} << 46;  // more than any address space offers
 
 // An arena would hide overruns from the address sanitizer: every tensor is its own block there.
@@ -31,46 +35,85 @@ size_t class_of(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-std::string gib(int64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f GiB", static_cast<double>(bytes) / (1 << 30));
-  return text;
+/// A number in a file of the kernel; 0 when there is none ("max").
+int64_t number_in(const char* path) {
+  int64_t value = 0;
+  if (std::FILE* file = std::fopen(path, "r")) {
+    long long read = 0;
+    if (std::fscanf(file, "%lld", &read) == 1) value = read;
+    std::fclose(file);
+  }
+  return value;
+}
+
+/// Memory and swap of the machine, or what the control group of a container allows.
+int64_t machine_limit() {
+  struct sysinfo info {};
+  int64_t limit = int64_t{1} << 46;
+  if (sysinfo(&info) == 0)
+    limit =
+        static_cast<int64_t>(info.totalram + info.totalswap) * static_cast<int64_t>(info.mem_unit);
+  for (const char* path :
+       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"})
+    if (const int64_t group = number_in(path); group > 0) limit = std::min(limit, group);
+  return limit;
 }
 
 }  // namespace
 
+CpuRuntime::CpuRuntime() : limit_(machine_limit()) {}
+
 void* CpuRuntime::allocate(size_t bytes, Stream) {
-  const std::lock_guard lock(mutex_);
-  const bool planted_failure = fail_in_ > 0 && --fail_in_ == 0;
-  if (planted_failure || bytes > kLargest)
-    throw OutOfMemoryError("out of memory: " + gib(static_cast<int64_t>(bytes)) + " asked, " +
-                               gib(statistics_.in_use) + " in use by tensors",
-                           {}, "use a smaller data.batch_size with train.accumulate", "E0601");
-  const size_t size = class_of(bytes);
   void* memory = nullptr;
-  if (kPlainAllocations) {
-    memory = take_from_system(size);
-  } else if (const auto it = free_.find(size); it != free_.end() && !it->second.empty()) {
-    memory = it->second.back();
-    it->second.pop_back();
-  } else if (size <= kSlab / 8) {
-    if (slab_left_ < size) {
-      slab_ = static_cast<char*>(take_from_system(kSlab));
-      slab_left_ = kSlab;
+  int64_t limit = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    const bool planted_failure = fail_in_ > 0 && --fail_in_ == 0;
+    const size_t size = bytes > kLargest ? bytes : class_of(bytes);
+    if (!planted_failure && bytes <= kLargest) memory = take(size);
+    if (memory != nullptr) {
+      ++statistics_.allocations;
+      statistics_.in_use += static_cast<int64_t>(size);
+      statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
+      return memory;
     }
-    memory = slab_;
-    slab_ += size;
-    slab_left_ -= size;
-  } else {
-    memory = take_from_system(size);
+    if (!planted_failure &&
+        size > static_cast<size_t>(std::max<int64_t>(0, limit_ - statistics_.reserved)))
+      limit = limit_;
   }
-  ++statistics_.allocations;
-  statistics_.in_use += static_cast<int64_t>(size);
-  statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
+  throw_out_of_memory({}, bytes, limit);
+}
+
+void* CpuRuntime::take(size_t size) {
+  if (kPlainAllocations) return take_from_system(size);
+  if (const auto it = free_.find(size); it != free_.end() && !it->second.empty()) {
+    void* memory = it->second.back();
+    it->second.pop_back();
+    return memory;
+  }
+  if (size > kSlabBlock) return take_from_system(size);
+  if (slab_left_ < size) {
+    void* slab = take_from_system(kSlab);
+    if (slab == nullptr) return nullptr;
+    slab_ = static_cast<char*>(slab);
+    slab_left_ = kSlab;
+  }
+  void* memory = slab_;
+  slab_ += size;
+  slab_left_ -= size;
   return memory;
 }
 
 void* CpuRuntime::take_from_system(size_t bytes) {
+  void* memory = ask_system(bytes);
+  // Free blocks of other sizes may be what is missing.
+  if (memory == nullptr && give_back_free_blocks()) memory = ask_system(bytes);
+  return memory;
+}
+
+void* CpuRuntime::ask_system(size_t bytes) {
+  if (statistics_.reserved > limit_ || bytes > static_cast<size_t>(limit_ - statistics_.reserved))
+    return nullptr;
   void* memory = nullptr;
   if (kPlainAllocations) {
     memory = std::aligned_alloc(kAlignment, bytes);
@@ -80,13 +123,23 @@ void* CpuRuntime::take_from_system(size_t bytes) {
                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (memory == MAP_FAILED) memory = nullptr;
   }
-  if (memory == nullptr)
-    throw OutOfMemoryError("out of memory: the system refused " + gib(static_cast<int64_t>(bytes)) +
-                               ", tensors hold " + gib(statistics_.in_use),
-                           {}, "use a smaller data.batch_size with train.accumulate", "E0601");
+  if (memory == nullptr) return nullptr;
   ++statistics_.requests;
   statistics_.reserved += static_cast<int64_t>(bytes);
   return memory;
+}
+
+bool CpuRuntime::give_back_free_blocks() {
+  bool any = false;
+  for (auto it = free_.upper_bound(kSlabBlock); it != free_.end(); ++it) {
+    for (void* memory : it->second) {
+      munmap(memory, it->first);
+      statistics_.reserved -= static_cast<int64_t>(it->first);
+      any = true;
+    }
+    it->second.clear();
+  }
+  return any;
 }
 
 void CpuRuntime::release(void* memory, size_t bytes, Stream) noexcept {
@@ -130,6 +183,21 @@ std::string CpuRuntime::description() const {
   return std::to_string(num_threads()) + " threads, " + cpu_isa();
 }
 
+size_t CpuRuntime::granted(size_t bytes) const {
+  return class_of(bytes);
+}
+
+int64_t CpuRuntime::limit() const {
+  const std::lock_guard lock(mutex_);
+  return limit_;
+}
+
+void CpuRuntime::set_limit(int64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  limit_ = bytes > 0 ? bytes : machine_limit();
+  give_back_free_blocks();  // what is cached counts too
+}
+
 void CpuRuntime::fail_allocation(int64_t nth) {
   const std::lock_guard lock(mutex_);
   fail_in_ = nth;
@@ -144,6 +212,14 @@ CpuRuntime& cpu_runtime() {
 
 void fail_cpu_allocation(int64_t nth) {
   cpu::cpu_runtime().fail_allocation(nth);
+}
+
+int64_t cpu_memory_limit() {
+  return cpu::cpu_runtime().limit();
+}
+
+void limit_cpu_memory(int64_t bytes) {
+  cpu::cpu_runtime().set_limit(bytes);
 }
 
 }  // namespace sing::backend

@@ -10,9 +10,10 @@ namespace sing::backend::cpu {
 
 /// Caching arena: sizes are rounded up to classes (four per power of two); released blocks wait in
 /// the list of their class and are never given back, so a training loop asks the system for nothing
-/// once it has seen every size.
+/// once it has seen every size. Only before it fails it gives free blocks back and tries again.
 class CpuRuntime final : public DeviceRuntime {
  public:
+  CpuRuntime();
   void* allocate(size_t bytes, Stream stream) override;
   void release(void* memory, size_t bytes, Stream stream) noexcept override;
   void copy(void* to, const void* from, size_t bytes, CopyKind kind, Stream stream) override;
@@ -22,17 +23,25 @@ class CpuRuntime final : public DeviceRuntime {
   MemoryStatistics memory() const override;
   void reset_peak() override;
   std::string description() const override;
+  size_t granted(size_t bytes) const override;
 
   void fail_allocation(int64_t nth);
+  int64_t limit() const;
+  void set_limit(int64_t bytes);
 
  private:
+  // These want the lock held; nullptr when there is no memory.
+  void* take(size_t size);
   void* take_from_system(size_t bytes);
+  void* ask_system(size_t bytes);
+  bool give_back_free_blocks();
 
   mutable std::mutex mutex_;
   std::map<size_t, std::vector<void*>> free_;  // by class size
   char* slab_ = nullptr;                       // small blocks are cut from slabs
   size_t slab_left_ = 0;
   int64_t fail_in_ = 0;
+  int64_t limit_;
   MemoryStatistics statistics_;
 };
 

@@ -6,13 +6,18 @@
 #include <memory>
 
 #include "backend/cpu/cpu_runtime.h"
-#include "sing/core/error.h"
+#include "sing/backend/memory.h"
 
 namespace sing::backend::cpu {
 
-Scratch::Scratch(size_t size) : data(cpu_runtime().allocate(size, {})), bytes(size) {}
+Scratch::Scratch(size_t size) : data(cpu_runtime().allocate(size, {})), bytes(size) {
+  book_memory(DeviceType::cpu, MemoryPurpose::workspace,
+              static_cast<int64_t>(cpu_runtime().granted(size)));
+}
 
 Scratch::~Scratch() {
+  book_memory(DeviceType::cpu, MemoryPurpose::workspace,
+              -static_cast<int64_t>(cpu_runtime().granted(bytes)));
   cpu_runtime().release(data, bytes, {});
 }
 
@@ -27,8 +32,7 @@ void* thread_workspace(size_t size) {
     memory.reset(std::aligned_alloc(256, wanted));
     if (memory == nullptr) {
       capacity = 0;
-      throw OutOfMemoryError("out of memory: a kernel's workspace of " + std::to_string(wanted) +
-                             " bytes was refused");
+      throw_out_of_memory({}, wanted, 0);
     }
     capacity = wanted;
     std::memset(memory.get(), 0, wanted);  // touches the pages once, here

@@ -12,6 +12,7 @@
 #include "sing/data/subset.h"
 #include "sing/tensor/safetensors.h"
 #include "sing/train/checkpoint_store.h"
+#include "sing/train/memory_plan.h"
 #include "sing/train/metrics_log.h"
 #include "sing/train/run_folder.h"
 #include "sing/train/signals.h"
@@ -45,6 +46,7 @@ class Session {
   void resume(Trainer& trainer);
   std::string keep_batch(const Trainer& trainer, const char* what) const;
   void report_failure(const Error& error, int64_t step) const;
+  OutOfMemoryError with_what_fits(const OutOfMemoryError& error) const;
   void report_stop(const SessionReport& report, const std::string& saved) const;
   std::string name() const;
 
@@ -327,6 +329,18 @@ void Session::report_failure(const Error& error, int64_t step) const {
   }
 }
 
+/// The run has given its memory back: there is room to try what it could have done instead.
+OutOfMemoryError Session::with_what_fits(const OutOfMemoryError& error) const {
+  if (options_.tiny_batch > 0 || !experiment_->model().initialized()) return error;
+  const bool evaluating = error.places().find("evaluation") != std::string::npos;
+  try {
+    return error.with_hint(evaluating ? what_fits_in_evaluation(*experiment_)
+                                      : what_fits(*experiment_));
+  } catch (const std::exception&) {
+    return error;  // what happened matters more than advice
+  }
+}
+
 SessionReport Session::run() {
   SessionReport report;
   // What can be refused is refused before anything is written.
@@ -357,6 +371,10 @@ SessionReport Session::run() {
     write_opening_files();
   try {
     train(report);
+  } catch (const OutOfMemoryError& error) {
+    console_->finish();
+    report_failure(error, step_);
+    throw with_what_fits(error);
   } catch (const Error& error) {
     console_->finish();
     report_failure(error, step_);

@@ -52,6 +52,7 @@ class PoisonRuntime final : public backend::DeviceRuntime {
   backend::MemoryStatistics memory() const override { return inner_.memory(); }
   void reset_peak() override { inner_.reset_peak(); }
   std::string description() const override { return inner_.description(); }
+  size_t granted(size_t bytes) const override { return inner_.granted(bytes + kFence); }
 
  private:
   backend::DeviceRuntime& inner_;
