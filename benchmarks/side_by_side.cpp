@@ -21,6 +21,7 @@
 #include "sing/nn/load.h"
 #include "sing/nn/transformer_block.h"
 #include "sing/ops/loss.h"
+#include "sing/optim/param_table.h"
 #include "sing/tensor/safetensors.h"
 
 namespace {
@@ -30,7 +31,7 @@ using Tensors = std::map<std::string, Tensor>;
 
 struct Task {
   std::shared_ptr<nn::Module> module;
-  Tensor flat_gradients;
+  std::shared_ptr<optim::ParamTable> gradients;
   std::shared_ptr<optim::Optimizer> optimizer;
   std::function<Tensor()> forward_backward;  ///< what comes out of the forward pass
   std::function<void()> step;
@@ -90,7 +91,7 @@ Task block_task(Tensors tensors, bool bf16) {
       nn::TransformerBlockOptions{.dim = 384, .heads = 6, .hidden = 1536});
   task.module = block;
   prepare(task, tensors, bf16);
-  task.flat_gradients = block->allocate_gradients();
+  task.gradients = std::make_shared<optim::ParamTable>(block->parameters());
   task.forward_backward = [=] {
     Tensor out;
     {
@@ -101,7 +102,7 @@ Task block_task(Tensors tensors, bool bf16) {
     return out;
   };
   task.step = [task, x]() mutable {
-    task.flat_gradients.fill(0);
+    task.gradients->zero_grad();
     Tensor(x.grad()).fill(0);
     task.forward_backward();
   };

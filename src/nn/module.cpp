@@ -165,26 +165,6 @@ void Module::sync_working() {
     if (!p->working.same_as(p->value)) p->working.copy_from(p->value);
 }
 
-Tensor Module::allocate_gradients() {
-  constexpr int64_t kAlign = 16;  // elements: 64 bytes in f32, a cache line
-  int64_t total = 0;
-  DType dtype = DType::f32;
-  const auto padded = [](int64_t n) { return (n + kAlign - 1) / kAlign * kAlign; };
-  for (const Parameter* p : parameters()) {
-    if (!p->trainable) continue;
-    total += padded(p->value.numel());
-    dtype = p->value.dtype();
-  }
-  Tensor flat = Tensor::zeros({total}, {.dtype = dtype});
-  int64_t at = 0;
-  for (Parameter* p : parameters()) {
-    if (!p->trainable) continue;
-    p->working.set_grad(flat.narrow(0, at, p->value.numel()).view(p->value.shape()));
-    at += padded(p->value.numel());
-  }
-  return flat;
-}
-
 void Module::visit_state(StateVisitor& visitor) {
   for (Parameter* p : parameters()) visitor.visit(p->name, p->value);
   walk(*this, [&](Module& m) {

@@ -14,6 +14,7 @@
 #include "sing/nn/loss.h"
 #include "sing/nn/models/resnet.h"
 #include "sing/nn/models/vit.h"
+#include "sing/optim/param_table.h"
 
 namespace sing::nn {
 namespace {
@@ -65,18 +66,19 @@ double run(Model& model, const Tensor& input, const Tensor& target) {
 TEST(Forward, GradientsAddUpInTheFlatBuffer) {
   Vit model(small_vit(), kDepth);
   model.initialize(1);
-  Tensor flat = model.allocate_gradients();
+  optim::ParamTable table(model.parameters());
   const Tensor x = random({3, 1, 16, 16}, 1), y = random({3, 1, 16, 16}, 2);
   run(model, x, y);
   const Gradients once = gradients(model);
-  EXPECT_EQ(model.find_parameter("head.weight")->grad().storage().get(), flat.storage().get());
+  const int head = table.find("head.weight");
+  EXPECT_TRUE(model.find_parameter("head.weight")->grad().same_as(table.gradient(head)));
   run(model, x, y);
   for (const auto& [name, twice] : gradients(model))
     for (size_t i = 0; i < twice.size(); ++i)
       // Adding into the buffer rounds in another place than doubling: a few eps of the largest
       // term.
       EXPECT_NEAR(twice[i], 2 * once.at(name)[i], 1e-5 * (1e-2 + std::abs(twice[i]))) << name;
-  flat.fill(0);
+  table.zero_grad();
   run(model, x, y);
   EXPECT_EQ(gradients(model), once);
 }
@@ -84,10 +86,8 @@ TEST(Forward, GradientsAddUpInTheFlatBuffer) {
 TEST(Forward, Bf16IsCloseToF32) {
   const Tensor x = random({4, 1, 16, 16}, 1), y = random({4, 1, 16, 16}, 2);
   Vit wide(small_vit(), kDepth), narrow(small_vit(), kDepth);
-  for (Vit* model : {&wide, &narrow}) {
-    model->initialize(1);
-    model->allocate_gradients();
-  }
+  for (Vit* model : {&wide, &narrow}) model->initialize(1);
+  const optim::ParamTable wide_table(wide.parameters()), narrow_table(narrow.parameters());
   const double loss = run(wide, x, y);
   narrow.set_precision(DType::bf16);
   const autocast::Guard autocast(DType::bf16);
@@ -111,10 +111,8 @@ TEST(Forward, ResnetInBf16) {
   const Tensor x = random({8, 3, 16, 16}, 1);
   const Tensor y = Tensor::from(std::vector<int64_t>{0, 1, 2, 3, 3, 2, 1, 0}, {8});
   Resnet wide(small_resnet(), kClasses), narrow(small_resnet(), kClasses);
-  for (Resnet* model : {&wide, &narrow}) {
-    model->initialize(1);
-    model->allocate_gradients();
-  }
+  for (Resnet* model : {&wide, &narrow}) model->initialize(1);
+  const optim::ParamTable wide_table(wide.parameters()), narrow_table(narrow.parameters());
   const double loss = run(wide, x, y);
   narrow.set_precision(DType::bf16);
   const autocast::Guard autocast(DType::bf16);
@@ -129,7 +127,7 @@ TEST(Forward, RecomputationGivesTheSameBits) {
   const auto pass = [&](bool recompute) {
     Vit model(small_vit(0.2), kDepth);
     model.initialize(1);
-    model.allocate_gradients();
+    const optim::ParamTable table(model.parameters());
     EXPECT_TRUE(model.set_recompute(recompute));
     const config::Component<loss_kind> loss("mse");
     Tensor value;
@@ -206,12 +204,12 @@ TEST(Forward, InitialWeightsAreEqualForEveryThreadCount) {
 TEST(Forward, AResnetLearnsABatchByHeart) {
   Resnet model(small_resnet(), kClasses);
   model.initialize(1);
-  Tensor flat = model.allocate_gradients();
+  optim::ParamTable table(model.parameters());
   const Tensor x = random({8, 3, 16, 16}, 1);
   const Tensor y = Tensor::from(std::vector<int64_t>{0, 1, 2, 3, 3, 2, 1, 0}, {8});
   double first = 0, last = 0;
   for (int step = 0; step < 12; ++step) {
-    flat.fill(0);
+    table.zero_grad();
     last = run(model, x, y);
     if (step == 0) first = last;
     for (Parameter* p : model.parameters()) {

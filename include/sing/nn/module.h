@@ -70,16 +70,11 @@ class SING_API Module {
   void to(Device device);
   /// What layers read: bf16 (or f16) copies of the masters, or the masters themselves (f32).
   /// Parameters marked keep_wide (batch norm: its op takes them wider than the images) are always
-  /// read as they are. Gradients keep the dtype of the master and survive the change; allocate them
-  /// first (`allocate_gradients`), since a leaf without a buffer collects in its own dtype.
+  /// read as they are. Gradients keep the dtype of the master and survive the change; make their
+  /// buffer first (optim::ParamTable does), since a leaf without one collects in its own dtype.
   void set_precision(DType dtype);
   /// Rewrites the working copies from the masters, for those who change masters by hand.
   void sync_working();
-
-  /// Gradient buffers in the dtype of the masters, zeroed, for the trainable parameters: slices of
-  /// one flat tensor in order of `parameters()`, each starting at a multiple of 16 elements.
-  /// Returns the flat tensor (one fill clears all gradients).
-  Tensor allocate_gradients();
 
   /// Shows every master and buffer by name (checkpoints read and write through this). The visitor
   /// may write into them; call `sync_working` after it did.
