@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "train/session/pictures.h"
+
 namespace sing::train {
 namespace {
 
@@ -142,6 +144,25 @@ TEST(SvgPlot, DotsAreJoinedByArcsAndNotesMakeRoom) {
   EXPECT_THAT(noted, testing::HasSubstr(">deep &amp; &lt;low&gt;</text>"));
   EXPECT_THAT(noted, testing::HasSubstr(">-100</text>")) << "the axis reaches down to the note";
   EXPECT_EQ(count(noted, "nowhere"), 0u);
+}
+
+TEST(DrawBudget, DrawingTakesATwentiethAtMost) {
+  DrawBudget budget;
+  EXPECT_TRUE(budget.due(100)) << "the first time";
+  budget.drawn(100, 101);
+  EXPECT_FALSE(budget.due(101));
+  EXPECT_FALSE(budget.due(119.5));
+  EXPECT_TRUE(budget.due(120));
+  double now = 0, drawing = 0;
+  for (DrawBudget long_run; now < 1000; now += 0.5) {  // an evaluation every half second
+    if (!long_run.due(now)) continue;
+    const double cost = 0.001 * (1 + now);  // the file grows
+    long_run.drawn(now, now + cost);
+    now += cost;
+    drawing += cost;
+  }
+  EXPECT_LT(drawing, 0.05 * now);
+  EXPECT_GT(drawing, 0.02 * now) << "and not needlessly seldom";
 }
 
 TEST(SvgPlot, TicksAreNice) {

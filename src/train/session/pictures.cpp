@@ -9,6 +9,7 @@
 #include "sing/core/log.h"
 #include "sing/data/image_io.h"
 #include "sing/data/picture.h"
+#include "sing/train/console.h"
 #include "sing/train/metrics_log.h"
 #include "sing/train/svg_plot.h"
 #include "sing/train/trainer.h"
@@ -77,7 +78,10 @@ void PictureCallback::on_event(Event event, Trainer& trainer) {
       data::write_png(folder_.file(name), picture);
       panel_ = name;
     }
+    const double now = monotonic_seconds();
+    if (!ended && !budget_.due(now)) return;
     draw_curves();
+    budget_.drawn(now, monotonic_seconds());
   } catch (const Error& error) {  // pictures are worth a warning, never a run
     log_warning(std::string("a picture could not be written: ") + error.what());
   }

@@ -9,7 +9,20 @@
 
 namespace sing::train {
 
-/// Writes samples/step-N.png at each evaluation and draws the curves from metrics.jsonl.
+/// Says when the curves are due, so that drawing them, which reads the whole metrics file, takes at
+/// most a twentieth of a run however long that file has become. Times in seconds.
+class DrawBudget {
+ public:
+  bool due(double now) const { return now >= next_; }
+  void drawn(double began, double ended) { next_ = ended + kPause * (ended - began); }
+
+ private:
+  static constexpr double kPause = 19;
+  double next_ = 0;
+};
+
+/// Writes samples/step-N.png at each evaluation and draws the curves from metrics.jsonl, at the
+/// evaluations at which they are due and at the end.
 class PictureCallback : public Callback {
  public:
   PictureCallback(const RunFolder& folder, std::shared_ptr<EvalBoard> board)
@@ -23,6 +36,7 @@ class PictureCallback : public Callback {
   const RunFolder& folder_;
   std::shared_ptr<EvalBoard> board_;
   std::string panel_;
+  DrawBudget budget_;
 };
 
 }  // namespace sing::train
