@@ -2,9 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <span>
+
 #include "data/loader_core.h"
 #include "sing/core/error.h"
 #include "sing/core/log.h"
+#include "sing/tensor/state_visitor.h"
 
 namespace sing::data {
 namespace {
@@ -112,6 +116,23 @@ void Loader::resume(const LoaderState& state) {
   }
   core_->current =
       static_cast<int64_t>(state.epoch) * batches + (at_end ? batches : state.position / size);
+}
+
+void Loader::visit_state(StateVisitor& visitor) {
+  std::set<int64_t>& bad = core_->bad;
+  auto count = static_cast<int64_t>(bad.size());
+  visitor.visit("data/replaced", count);
+  count = std::clamp<int64_t>(count, 0, core_->dataset->size());
+  if (count > 0) {
+    std::vector<int64_t> samples(bad.begin(), bad.end());
+    samples.resize(static_cast<size_t>(count));
+    Tensor list = Tensor::from(samples, {count});
+    visitor.visit("data/replaced_samples", list);
+    const std::span<const int64_t> seen(list.data<int64_t>(), samples.size());
+    bad = std::set<int64_t>(seen.begin(), seen.end());
+  } else {
+    bad.clear();
+  }
 }
 
 int64_t Loader::batches_per_epoch() const {

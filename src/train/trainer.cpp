@@ -241,6 +241,7 @@ void Trainer::visit_state(StateVisitor& visitor) {
   counters_.visit_state(visitor);
   recent_->loss.visit_state("recent/loss", visitor);
   recent_->raw_norm.visit_state("recent/raw_norm", visitor);
+  loader_.visit_state(visitor);
   int64_t count = static_cast<int64_t>(skipped_windows_.size());
   visitor.visit("skipped/count", count);
   skipped_windows_.resize(static_cast<size_t>(std::clamp<int64_t>(count, 0, 1000)));

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
+#include <map>
 #include <mutex>
 #include <numeric>
 #include <set>
@@ -15,6 +16,7 @@
 
 #include "sing/backend/runtime.h"
 #include "sing/core/error.h"
+#include "sing/tensor/state_visitor.h"
 
 namespace sing::data {
 namespace {
@@ -351,6 +353,71 @@ TEST(Loader, TooManyDamagedSamplesAreAnError) {
       EXPECT_EQ(e.code(), "E0311");
       EXPECT_EQ(e.exit_code(), ExitCode::data);
     }
+  }
+}
+
+/// A state in memory: written by one loader, read by another.
+class MemoryState : public StateVisitor {
+ public:
+  bool reading = false;
+  std::map<std::string, Tensor> tensors;
+  std::map<std::string, int64_t> numbers;
+
+  void visit(const std::string& name, Tensor& tensor) override {
+    if (reading)
+      tensor.copy_from(tensors.at(name));
+    else
+      tensors[name] = tensor.clone();
+  }
+  void visit(const std::string& name, int64_t& value) override {
+    if (reading)
+      value = numbers.at(name);
+    else
+      numbers[name] = value;
+  }
+  void visit(const std::string&, double&) override { ADD_FAILURE(); }
+};
+
+TEST(Loader, ReplacedSamplesAreCountedOverResumes) {
+  const auto set = numbers(60);
+  set->damaged = {3, 17, 18, 40};
+  const LoaderOptions options{.batch_size = 4,
+                              .workers = 2,
+                              .seed = 9,
+                              .on_bad_sample = BadSample::replace,
+                              .max_bad = 0.055};  // three of sixty
+  // Undisturbed, the fourth damaged sample ends it.
+  ::testing::internal::CaptureStderr();
+  Loader undisturbed(set, options);
+  Batch batch;
+  int64_t last = 0;
+  const auto run = [&](Loader& loader, int64_t batches) {
+    for (int64_t done = 0; done < batches; ++done) loader.next(batch);
+  };
+  try {
+    for (;; ++last) undisturbed.next(batch);
+  } catch (const DataError& error) {
+    EXPECT_EQ(error.code(), "E0311");
+  }
+  ASSERT_GT(last, 4);
+  ASSERT_LT(last, 15) << "in the first epoch";
+  ::testing::internal::GetCapturedStderr();
+  for (int64_t stop = 0; stop <= last; ++stop) {
+    MemoryState state;
+    ::testing::internal::CaptureStderr();
+    Loader before(set, options);
+    run(before, stop);
+    before.visit_state(state);
+    state.reading = true;
+    Loader after(set, options);
+    after.visit_state(state);
+    after.resume(before.state());
+    EXPECT_NO_THROW(run(after, last - stop)) << "stopped after " << stop;
+    EXPECT_THROW(after.next(batch), DataError) << "stopped after " << stop;
+    const std::string log = ::testing::internal::GetCapturedStderr();
+    size_t lines = 0;
+    for (size_t at = 0; (at = log.find("is replaced", at)) != std::string::npos; ++at) ++lines;
+    EXPECT_EQ(lines, 4u) << "once for each sample over both:\n" << log;
   }
 }
 

@@ -71,6 +71,45 @@ TEST(Resume, AtEveryMicroStepIsBitwiseEqual) {
   }
 }
 
+/// Fails to read some samples of another data set.
+class Damaged : public data::Dataset {
+ public:
+  explicit Damaged(std::shared_ptr<const data::Dataset> inner) : inner_(std::move(inner)) {}
+  std::string name() const override { return inner_->name(); }
+  int64_t size() const override { return inner_->size(); }
+  const std::vector<data::Field>& fields() const override { return inner_->fields(); }
+  std::vector<NamedTensor> constants() const override { return inner_->constants(); }
+  std::string fingerprint() const override { return inner_->fingerprint(); }
+  void get(const data::SampleKey& key, std::span<void* const> out) const override {
+    if (key.index % 7 == 3) throw DataError("damaged");  // 3, 10, 17
+    inner_->get(key, out);
+  }
+
+ private:
+  std::shared_ptr<const data::Dataset> inner_;
+};
+
+TEST(Resume, ReplacedSamplesAreInTheState) {
+  ToyRun run({"data.on_bad_sample=replace", "data.max_bad=0.5"});
+  const auto damaged = std::make_shared<Damaged>(run.experiment.source().open(data::Split::train));
+  data::Loader loader(damaged, run.loader->options());
+  const auto trainer = [&](data::Loader& with) {
+    return std::make_unique<Trainer>(run.trainer->options(), run.experiment.model(),
+                                     run.experiment.loss(), with, *run.optimizer);
+  };
+  const auto first = trainer(loader);
+  first->run();
+  const train::CheckpointContents saved = train::checkpoint_contents(*first);
+  EXPECT_EQ(saved.state.at("numbers").at("data/replaced").as_integer(), 3);
+  EXPECT_EQ(saved.optimizer.at("data/replaced_samples").to_vector(),
+            (std::vector<double>{3, 10, 17}));
+  data::Loader other(damaged, run.loader->options());
+  const auto second = trainer(other);
+  train::restore_checkpoint(*second, saved);
+  const train::CheckpointContents again = train::checkpoint_contents(*second);
+  EXPECT_THAT(test::differences(again.optimizer, saved.optimizer), testing::IsEmpty());
+}
+
 TEST(Resume, PartialGradientsMatter) {
   // The guard above would be blind if windows were simply begun anew: dropping them must show.
   train::CheckpointContents saved;

@@ -8,6 +8,10 @@
 #include "sing/data/dataset.h"
 #include "sing/tensor/batch.h"
 
+namespace sing {
+class StateVisitor;
+}
+
 namespace sing::data {
 
 /// What to do with a sample that throws DataError.
@@ -61,6 +65,9 @@ class SING_API Loader {
   /// Continues at `state`; the end of an epoch is the start of the next. Throws ConfigError E0266
   /// when it is no border of a batch.
   void resume(const LoaderState& state);
+  /// Shows which samples were replaced so far (`BadSample::replace`), in order of their numbers:
+  /// together with state() that is all that `max_bad` and the warnings depend on.
+  void visit_state(StateVisitor& visitor);
 
   int64_t batches_per_epoch() const;
   int64_t samples_per_epoch() const;
