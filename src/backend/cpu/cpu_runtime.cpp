@@ -24,6 +24,8 @@ constexpr size_t kLargest = size_t{1} << 46;  // more than any address space off
 // An arena would hide overruns from the address sanitizer: every tensor is its own block there.
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool kPlainAllocations = true;
+#elif defined(__has_feature)  // clang says it so
+constexpr bool kPlainAllocations = __has_feature(address_sanitizer);
 #else
 constexpr bool kPlainAllocations = false;
 #endif
