@@ -52,6 +52,11 @@ SING_ALWAYS_INLINE void add_squares(const T* x, int64_t n, double* sums) {
 template <class T>
 SING_ALWAYS_INLINE double sum_of_squares(const T* x, int64_t n) {
   constexpr int64_t kLanes = 16;
+  if (n < kLanes) {  // rows of small filters
+    double total = 0;
+    for (int64_t e = 0; e < n; ++e) total += static_cast<double>(x[e]) * static_cast<double>(x[e]);
+    return total;
+  }
   double sums[kLanes] = {};
   int64_t e = 0;
   for (; e + kLanes <= n; e += kLanes) add_squares(x + e, kLanes, sums);
@@ -109,8 +114,8 @@ struct RowMeansBody {
   }
 };
 
-/// Means over the rows, of stored columns [first, last) of the matrices of `o`; at most
-/// kFactoredBite of them.
+/// Means over the rows, of stored columns [first, last) of the matrices of outer indexes
+/// [begin, end); at most kFactoredBite columns.
 template <class T>
 struct ColumnMeansBody {
   struct Args {
@@ -118,23 +123,47 @@ struct ColumnMeansBody {
     const MatrixLayout& layout;
     const FactorRule& rule;
     T* col;
-    int64_t o, first, last;
+    int64_t begin, end, first, last;
   };
   SING_ALWAYS_INLINE static void run(const Args& a) {
     const MatrixLayout& l = a.layout;
-    const int64_t n = a.last - a.first;
-    const int64_t at_once = n == l.line() ? kFactoredBite / n : 1;
+    const int64_t n = a.last - a.first, size = l.rows * l.line();
     T g[kFactoredBite];
+    if (n == l.line() && size <= kFactoredBite) {  // several at once
+      const int64_t at_once = kFactoredBite / size;
+      for (int64_t o = a.begin; o < a.end; o += at_once) {
+        const int64_t count = std::min(at_once, a.end - o);
+        load_piece(a.r, o * size, count * size, g);
+        for (int64_t m = 0; m < count; ++m) finish(a, o + m, g + m * size, n, l.rows);
+      }
+      return;
+    }
+    for (int64_t o = a.begin; o < a.end; ++o) {
+      double sums[kFactoredBite];
+      std::fill(sums, sums + n, 0);
+      for (int64_t i = 0; i < l.rows; ++i) {
+        load_piece(a.r, (o * l.rows + i) * l.line() + a.first, n, g);
+        add_squares(g, n, sums);
+      }
+      store(a, o, sums, n);
+    }
+  }
+  SING_ALWAYS_INLINE static void finish(const Args& a, int64_t o, const T* g, int64_t n,
+                                        int64_t rows) {
     double sums[kFactoredBite];
     std::fill(sums, sums + n, 0);
-    for (int64_t i = 0; i < l.rows; i += at_once) {
-      const int64_t rows = std::min(at_once, l.rows - i);
-      load_piece(a.r, (a.o * l.rows + i) * l.line() + a.first, rows * n, g);
-      for (int64_t row = 0; row < rows; ++row) add_squares(g + row * n, n, sums);
-    }
+    for (int64_t row = 0; row < rows; ++row) add_squares(g + row * n, n, sums);
+    store(a, o, sums, n);
+  }
+  SING_ALWAYS_INLINE static void store(const Args& a, int64_t o, const double* sums, int64_t n) {
+    const MatrixLayout& l = a.layout;
+    int64_t j = a.first / l.lanes, k = a.first % l.lanes;
     for (int64_t e = 0; e < n; ++e) {
-      const int64_t j = (a.first + e) / l.lanes, k = (a.first + e) % l.lanes;
-      a.rule.store(a.col[(a.o * l.lanes + k) * l.cols + j], sums[e], l.rows);
+      a.rule.store(a.col[(o * l.lanes + k) * l.cols + j], sums[e], l.rows);
+      if (++k == l.lanes) {
+        k = 0;
+        ++j;
+      }
     }
   }
 };
@@ -154,14 +183,13 @@ void update_factors(const UpdateRange& r, const MatrixLayout& l, const FactorRul
   const bool large = l.rows * l.line() > kFactoredPiece;
   const int64_t strip = large ? 128 : std::min(l.line(), kFactoredBite);
   const int64_t strips = (l.line() - 1) / strip + 1;
-  const int64_t grain = large ? 1 : std::max<int64_t>(1, kFactoredPiece / (l.rows * strip));
-  parallel_ranges(l.outer * strips, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t index = begin; index < end; ++index) {
-      using Body = ColumnMeansBody<T>;
-      const int64_t first = index % strips * strip;
-      run_best<Body>(typename Body::Args{r, l, rule, col, index / strips, first,
-                                         std::min(first + strip, l.line())});
-    }
+  const int64_t group = large ? 1 : std::max<int64_t>(1, kFactoredPiece / (l.rows * strip));
+  const int64_t groups = (l.outer - 1) / group + 1;
+  parallel_for(groups * strips, [&](int64_t index) {
+    using Body = ColumnMeansBody<T>;
+    const int64_t first = index % strips * strip, begin = index / strips * group;
+    run_best<Body>(typename Body::Args{r, l, rule, col, begin, std::min(begin + group, l.outer),
+                                       first, std::min(first + strip, l.line())});
   });
   if (l.rows == 1) return;
   parallel_ranges(l.matrices(), std::max<int64_t>(1, kFactoredPiece / l.rows),
@@ -185,28 +213,39 @@ struct FactoredRoots {
 
   SING_ALWAYS_INLINE void operator()(int64_t begin, int64_t n, T* out) const {
     const MatrixLayout& l = layout;
+    // Counted on rather than divided: rows of filters have three elements.
+    int64_t k = begin % l.lanes, j = begin / l.lanes % l.cols;
+    int64_t i = begin / l.line() % l.rows, matrix = begin / l.line() / l.rows * l.lanes;
     for (int64_t at = 0; at < n;) {
-      const int64_t s = begin + at, k = s % l.lanes, j = s / l.lanes % l.cols;
-      const int64_t line = s / l.line(), i = line % l.rows;
-      const int64_t matrix = line / l.rows * l.lanes + k;
+      int64_t run;
       if (l.lanes == 1) {
-        const int64_t run = std::min(l.cols - j, n - at);
+        run = std::min(l.cols - j, n - at);
         const T factor = row_root(matrix, i);
         const T* const columns = col + matrix * l.cols + j;
         for (int64_t e = 0; e < run; ++e) out[at + e] = factor * std::sqrt(columns[e]);
-        at += run;
+        j += run;
       } else {
-        const int64_t run = std::min(l.lanes - k, n - at);
+        run = std::min(l.lanes - k, n - at);
         for (int64_t e = 0; e < run; ++e)
-          out[at + e] = row_root(matrix + e, i) * std::sqrt(col[(matrix + e) * l.cols + j]);
-        at += run;
+          out[at + e] = row_root(matrix + k + e, i) * std::sqrt(col[(matrix + k + e) * l.cols + j]);
+        k += run;
+        if (k == l.lanes) {
+          k = 0;
+          ++j;
+        }
       }
+      at += run;
+      if (j < l.cols) continue;
+      j = 0;
+      if (++i < l.rows) continue;
+      i = 0;
+      matrix += l.lanes;
     }
   }
   SING_ALWAYS_INLINE T row_root(int64_t matrix, int64_t i) const {
     if (layout.rows == 1) return 1;
-    const double r = static_cast<double>(row[matrix * layout.rows + i]);
-    return means[matrix] > 0 ? static_cast<T>(std::sqrt(r / means[matrix])) : 0;
+    const T mean = static_cast<T>(means[matrix]);
+    return mean > 0 ? std::sqrt(row[matrix * layout.rows + i] / mean) : 0;
   }
 };
 
