@@ -84,6 +84,7 @@ class Lamb final : public TrustHost<LambOptions> {
   std::vector<SlotSpec> slots() const override { return {{"m"}, {"v"}}; }
   int passes() const override { return o_.max_grad_norm ? 3 : 2; }
   void begin_step(std::span<UpdateRange> tensors) override {
+    TrustHost::begin_step(tensors);
     for (UpdateRange& r : tensors) r.numbers[kClip] = 1;
   }
   void end_pass(int pass, std::span<UpdateRange> tensors) override {

@@ -1,5 +1,7 @@
 #pragma once
 // What the hosts that scale a step to the length of its weights share: LAMB and LARS.
+#include <utility>
+
 #include "optim/elementwise.h"
 
 namespace sing::optim {
@@ -16,22 +18,24 @@ struct TrustOptions : HardHostOptions {
   }
 };
 
-/// Weight decay of these hosts is a part of what is scaled, with `sing` as well; decoupled decay
-/// comes first, and the lengths are those after it.
+/// Coupled weight decay of these hosts is a part of what is scaled; decoupled decay, their default
+/// with `sing`, comes first, and the lengths are those after it.
 template <class Options>
 class TrustHost : public HostOptimizer {
  public:
   explicit TrustHost(const Options& options) : o_(options) {}
   const HostOptions& common() const override { return o_; }
-  bool decoupled_by_default(bool) const override { return false; }
-  bool decays_itself() const override { return !o_.decoupled.value_or(false); }
   bool has_momentum() const override { return true; }
+  void begin_step(std::span<UpdateRange> tensors) override {
+    for (UpdateRange& r : tensors) r.numbers[kInside] = std::exchange(r.coupled, 0);
+  }
 
  protected:
   bool adapts(const UpdateRange& r) const { return r.weight_decay != 0 || o_.always_adapt; }
   /// Factor on theta in what is scaled.
-  double inside(const UpdateRange& r) const { return decays_itself() ? r.weight_decay : 0; }
+  static double inside(const UpdateRange& r) { return r.numbers[kInside]; }
 
+  static constexpr size_t kInside = UpdateRange::kMaxSums - 1;
   Options o_;
 };
 

@@ -12,10 +12,6 @@ class Lamb(Host):
     defaults = {"weight_decay": 1e-2, "betas": (0.9, 0.999), "eps": 1e-6, "max_grad_norm": 1.0,
                 "always_adapt": False, "trust_clip": False, "bias_correction": True}
 
-    def __init__(self, options, sing):
-        super().__init__(options, sing)
-        self.is_decoupled = bool(self.o["decoupled"])  # what is scaled holds the decay, sing or not
-
     def before(self, present):
         limit = self.o["max_grad_norm"]
         if limit is None:

@@ -8,10 +8,6 @@ class Lars(Host):
     defaults = {"lr": 1.0, "momentum": 0.9, "dampening": 0.0, "nesterov": False, "eps": 1e-8,
                 "trust_coefficient": 1e-3, "always_adapt": False, "trust_clip": False}
 
-    def __init__(self, options, sing):
-        super().__init__(options, sing)
-        self.is_decoupled = bool(self.o["decoupled"])  # what is scaled holds the decay, sing or not
-
     def apply_decay(self, x, eta):
         if self.is_decoupled:
             super().apply_decay(x, eta)
