@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -150,6 +151,18 @@ TEST(Configs, SmokePassesForEveryOneOfThem) {
     ++tried;
   }
   EXPECT_GE(tried, 30u);
+}
+
+TEST(HostSweep, TrainsAndWritesItsTable) {
+  const TemporaryFolder folder;
+  const std::string command = std::string(SING_SOURCE_DIR) + "/tools/host_sweep.sh -n 2 -j 2 -b " +
+                              SING_BINARY_DIR + " -o " + folder.path() + " sgd >" +
+                              (folder / "log") + " 2>&1";
+  ASSERT_EQ(std::system(command.c_str()), 0) << read_text(folder / "log");
+  const std::string page = read_text(folder / "hosts.md");
+  EXPECT_THAT(page, ::testing::ContainsRegex("\\| sgd \\| [0-9.]+ % \\| [0-9.]+ % \\| [0-9.]+ \\| "
+                                             "[0-9e-]+ \\| [0-9.]+ % \\| [0-9.]+ % "));
+  EXPECT_THAT(page, HasSubstr("6 runs."));
 }
 
 TEST(Output, NoEscapesOffATerminal) {

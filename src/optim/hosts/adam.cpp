@@ -52,7 +52,7 @@ class Adam final : public MomentHost<AdamOptions> {
   void update(const UpdateRange& r) const override {
     const MomentNumbers n(o_.betas, r);
     const bool legacy = o_.eps_mode == EpsMode::legacy;
-    const double rate = r.lr * (legacy ? n.rate() : 1 / n.c1);
+    const double rate = legacy ? r.lr * n.rate() : r.lr / n.c1;
     const double root_correction = legacy ? 1 : 1 / std::sqrt(n.c2);
     with_element(r.dtype, [&]<class T>() {
       with_flags(
