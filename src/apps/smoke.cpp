@@ -7,9 +7,8 @@
 
 #include "sing/core/atomic_file.h"
 #include "sing/core/error.h"
-#include "sing/nn/load.h"
-#include "sing/train/checkpoint_store.h"
 #include "sing/train/evaluation.h"
+#include "sing/train/load_weights.h"
 
 namespace sing::apps {
 namespace {
@@ -46,11 +45,8 @@ int run_smoke(const train::LoadedConfig& config, train::SessionOptions options) 
   const train::SessionReport report = train::run_session(config, options);
   if (report.exit_code != ExitCode::ok) return static_cast<int>(report.exit_code);
 
-  const train::LoadedCheckpoint saved =
-      train::load_checkpoint(report.folder + "/checkpoints/last", train::CheckpointParts::model);
   train::Experiment experiment(config.config);
-  experiment.model().initialize(static_cast<uint64_t>(config.config.seed));
-  nn::load_parameters(experiment.model(), saved.contents.model);
+  train::load_weights(experiment, report.folder + "/checkpoints/last");
   train::EvalRequest request;
   request.dataset = experiment.source().open(data::split_from_name(config.config.eval.split));
   request.batch_size = kBatch;

@@ -37,6 +37,12 @@ BatchNorm2d::BatchNorm2d(int64_t channels, NormAffine affine, double eps, double
   weight_->keep_wide = bias_->keep_wide = true;
 }
 
+void BatchNorm2d::reset_statistics() {
+  running_mean_.fill(0);
+  running_var_.fill(1);
+  batches_.fill(0);
+}
+
 void BatchNorm2d::count_batch() {
   if (batches_.device().type == DeviceType::cpu)
     ++*batches_.mutable_data<int64_t>();

@@ -1,6 +1,8 @@
 // The `optimizer:` block: keys, what must hold between them, and what deserves a warning.
 #include "sing/optim/optimizer.h"
 
+#include <algorithm>
+
 namespace sing::optim {
 namespace {
 
@@ -66,6 +68,17 @@ void OptimizerConfig::describe(config::Fields<OptimizerConfig>& f) {
     "apply the transforms while the host reads the gradient; false writes them out first");
   f.check(check_stages);
   f.check(check_hosts);
+}
+
+bool keeps_averages(const OptimizerConfig& config) {
+  const auto has = [](const config::Component<host_kind>& component) {
+    const auto host = component.make();
+    return host->has_evaluation_weights() ||
+           (host->auxiliary() && host->auxiliary()->make()->has_evaluation_weights());
+  };
+  return config.ema || config.swa || has(config.host) ||
+         std::ranges::any_of(config.groups,
+                             [&](const GroupRule& rule) { return rule.host && has(*rule.host); });
 }
 
 std::vector<std::string> warnings(const OptimizerConfig& config, bool pretrained) {

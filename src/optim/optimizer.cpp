@@ -264,6 +264,15 @@ bool Optimizer::has_averages() const {
          });
 }
 
+bool Optimizer::averages_ready() const {
+  if (averages_ != nullptr) return averages_->has_averages();
+  return has_averages() && std::ranges::any_of(steps_, [](int64_t steps) { return steps > 0; });
+}
+
+bool Optimizer::averages_want_statistics() const {
+  return config_.swa || (has_averages() && averages_ == nullptr);
+}
+
 void Optimizer::use_averages(bool on) {
   if (on == averages_in_use_ || !has_averages()) return;
   averages_in_use_ = on;

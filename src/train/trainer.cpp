@@ -37,7 +37,8 @@ Trainer::Trainer(TrainerOptions options, nn::Model& model, const nn::Loss& loss,
       loss_(loss),
       loader_(loader),
       optimizer_(optimizer),
-      recent_(std::make_unique<Recent>()) {}
+      recent_(std::make_unique<Recent>()),
+      keeps_statistics_(AveragedStatistics::wanted(optimizer, model)) {}
 
 Trainer::~Trainer() = default;
 
@@ -250,6 +251,7 @@ void Trainer::visit_state(StateVisitor& visitor) {
     visitor.visit("skipped/" + std::to_string(i) + "/position", skipped_windows_[i].position);
   }
   optimizer_.visit_state(visitor);
+  if (keeps_statistics_) averaged_statistics_.visit_state(visitor, model_);
   if (counters_.micro > 0) {  // an open window: its partial gradients, and what a NaN goes back to
     optimizer_.table().visit_gradients(visitor);
     const std::vector<NamedTensor> buffers = model_.buffers();

@@ -35,6 +35,12 @@ class SING_API BatchNorm2d : public Module {
                        double momentum = 0.1);
   Tensor forward(const Tensor& x);
 
+  /// Weight of the newest batch in the running statistics.
+  double momentum() const { return momentum_; }
+  void set_momentum(double momentum) { momentum_ = momentum; }
+  /// Running statistics as if no batch had been seen yet.
+  void reset_statistics();
+
  private:
   void count_batch();
   Parameter* weight_ = nullptr;

@@ -34,6 +34,9 @@ struct SING_API OptimizerConfig {
 /// given weights (then low rates are usual).
 SING_API std::vector<std::string> warnings(const OptimizerConfig& config, bool pretrained = false);
 
+/// Whether evaluation will want other weights than training: averages, or those of a host.
+SING_API bool keeps_averages(const OptimizerConfig& config);
+
 struct StepContext {
   int64_t step = 0;      ///< updates already made, 0 for the first
   double lr_factor = 1;  ///< on the scheduled rate
@@ -79,6 +82,11 @@ class SING_API Optimizer {
   int64_t steps(size_t i) const { return steps_[i]; }
   /// Whether evaluation wants other weights than training: averages, or those of the host.
   bool has_averages() const;
+  /// Whether there are such weights by now: SWA has none before its start.
+  bool averages_ready() const;
+  /// Whether batch-norm statistics gathered in training are too far from the averages and have to
+  /// be made anew: with SWA and Schedule-Free. Those of EMA follow closely.
+  bool averages_want_statistics() const;
   /// Puts the weights for evaluation in place, or the trained ones back, bit for bit.
   void use_averages(bool on);
   /// Everything that changes from step to step, values and gradients excepted. Names:

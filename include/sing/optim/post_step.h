@@ -30,6 +30,8 @@ class SING_API PostStep {
   virtual void apply(const PostRange& range) = 0;
   /// After all values changed, in one thread.
   virtual void end_step() = 0;
+  /// Whether an average was made by now.
+  virtual bool has_averages() const { return false; }
   /// Exchanges values and averages; called in pairs.
   virtual void swap_averages() {}
   virtual void visit_state(StateVisitor& visitor) = 0;

@@ -101,6 +101,7 @@ struct EvalOptions {
   std::string split = "test";
   std::vector<config::Component<metrics::metric_kind>> metrics;
   std::optional<int64_t> batch_size;
+  std::optional<int64_t> statistics_batches;
 
   static void describe(config::Fields<EvalOptions>& f) {
     using Unit = config::Duration::Unit;
@@ -112,6 +113,11 @@ struct EvalOptions {
     f("batch_size", &EvalOptions::batch_size, "samples of one forward pass")
         .range(1, 1e9)
         .default_note("data.batch_size");
+    f("statistics_batches", &EvalOptions::statistics_batches,
+      "training batches from which batch-norm statistics are made anew for averaged weights (swa, "
+      "schedulefree_adamw); 0 keeps those of training")
+        .range(0, 1e9)
+        .unset_word("all");
   }
 };
 

@@ -26,6 +26,8 @@ struct EvalResult {
   int64_t samples = 0;
   /// False when `interrupted` ended it early; then the values are of a part only.
   bool complete = true;
+  /// Whether it was of averaged weights; said by whoever put them in place.
+  bool averaged = false;
   /// The first samples: inputs, targets and the model's output, for a panel.
   Batch first;
   Tensor first_output;

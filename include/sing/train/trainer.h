@@ -12,6 +12,7 @@
 #include "sing/nn/model.h"
 #include "sing/optim/optimizer.h"
 #include "sing/tensor/state_visitor.h"
+#include "sing/train/averaged_weights.h"
 #include "sing/train/config.h"
 #include "sing/train/events.h"
 
@@ -88,6 +89,8 @@ class SING_API Trainer {
   std::optional<Outcome> outcome() const { return outcome_; }
   bool failed() const { return failed_; }
   double learning_rate() const;
+  /// Batch-norm statistics for the averaged weights; part of the state where they are wanted.
+  AveragedStatistics& averaged_statistics() { return averaged_statistics_; }
   /// Seconds spent waiting for data since the last call.
   double take_data_wait();
   /// Norm of all gradients before any transform, of the last update; and the median of the last
@@ -140,6 +143,8 @@ class SING_API Trainer {
   std::vector<Tensor> buffers_before_;  // of the model, at the start of the window
   std::vector<SkippedWindow> skipped_windows_;
   std::unique_ptr<Recent> recent_;
+  bool keeps_statistics_;
+  AveragedStatistics averaged_statistics_;
   Batch batch_;
   std::optional<Outcome> outcome_;
   bool failed_ = false;

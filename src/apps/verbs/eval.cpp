@@ -50,11 +50,13 @@ int run(const Arguments& arguments) {
     JsonValue object = JsonValue::object(
         {{"weights", trained.origin}, {"split", split}, {"samples", result.samples}});
     if (trained.step >= 0) object.set("step", trained.step);
+    object.set("averaged", trained.averaged);
     object.set("metrics", values);
     std::printf("%s\n", to_json(object).c_str());
     return 0;
   }
-  std::printf("%s\n%s, %lld samples\n", trained.origin.c_str(), split.c_str(),
+  std::printf("%s%s\n%s, %lld samples\n", trained.origin.c_str(),
+              trained.averaged ? ", averaged weights" : "", split.c_str(),
               static_cast<long long>(result.samples));
   for (const train::EvalValue& value : result.values) {
     if (value.traits.share)
@@ -78,7 +80,8 @@ const bool registered = register_verb({
           .group = "Run",
           .help = "train, val or test",
           .default_text = "eval.split"},
-         {.name = "limit", .argument = "N", .group = "Run", .help = "the first N samples only"}}),
+         {.name = "limit", .argument = "N", .group = "Run", .help = "the first N samples only"},
+         weights_option()}),
     .run = run,
 });
 

@@ -191,7 +191,8 @@ const bool registered = register_verb({
                                         .letter = 'o',
                                         .argument = "OUT",
                                         .group = "Run",
-                                        .help = "file or folder of the predictions"}}),
+                                        .help = "file or folder of the predictions"},
+                                       weights_option()}),
     .run = run,
 });
 

@@ -34,6 +34,8 @@ class WeightAverage : public PostStep {
     if (weight_) ++count_;
   }
 
+  bool has_averages() const override { return count_ > 0; }
+
   void swap_averages() override {
     if (count_ == 0) return;
     for (size_t i = 0; i < average_.slices.size(); ++i)

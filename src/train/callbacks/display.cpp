@@ -63,10 +63,12 @@ void DisplayCallback::on_event(Event event, Trainer& trainer) {
     Fields fields{{"step", std::to_string(counters.step)}, {"split", board_->split}};
     for (const EvalValue& value : board_->latest.values)
       fields.emplace_back(value.metric, fmt::format("{:.4g}", value.value));
+    if (board_->latest.averaged) fields.emplace_back("weights", "averaged");
     fields.emplace_back("best", board_->latest_is_best ? "1" : "0");
     console_.event(
         "eval", fields,
-        fmt::format("eval  epoch {:<6.4g} {}{}", trainer.epoch(), eval_text(board_->latest),
+        fmt::format("eval  epoch {:<6.4g} {}{}{}", trainer.epoch(), eval_text(board_->latest),
+                    board_->latest.averaged ? "   averaged weights" : "",
                     board_->latest_is_best ? "   best so far, saved" : ""));
   }
 }

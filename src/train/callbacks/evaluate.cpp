@@ -20,10 +20,11 @@ std::string EvalBoard::best_text() const {
 }
 
 EvaluateCallback::EvaluateCallback(Experiment& experiment, std::shared_ptr<EvalBoard> board,
-                                   int64_t limit)
+                                   int64_t limit, StatisticsRequest statistics)
     : experiment_(experiment),
       board_(std::move(board)),
       limit_(limit),
+      statistics_(std::move(statistics)),
       interval_(experiment.config().eval.every, experiment.steps_per_epoch()) {
   const EvalOptions& options = experiment.config().eval;
   board_->split = options.split;
@@ -45,6 +46,11 @@ EvaluateCallback::EvaluateCallback(Experiment& experiment, std::shared_ptr<EvalB
 }
 
 void EvaluateCallback::on_event(Event event, Trainer& trainer) {
+  const bool ended = event == Event::run_end && trainer.outcome() != Outcome::stopped;
+  if (ended && experiment_.measures().empty()) {  // the last checkpoint is to be used all the same
+    const AveragedWeights weights(trainer.optimizer(), trainer.model());
+    fit_statistics(trainer, weights);
+  }
   if (experiment_.measures().empty()) return;
   const Counters& counters = trainer.counters();
   const bool missing = counters.last_eval != counters.step && counters.step > 0;
@@ -52,7 +58,14 @@ void EvaluateCallback::on_event(Event event, Trainer& trainer) {
   // A resume right behind a step whose evaluation never came to its end.
   if (event == Event::run_begin && missing && counters.micro == 0 && interval_.due(counters.step))
     run(trainer);
-  if (event == Event::run_end && missing && trainer.outcome() != Outcome::stopped) run(trainer);
+  if (ended && missing) run(trainer);
+}
+
+bool EvaluateCallback::fit_statistics(Trainer& trainer, const AveragedWeights& weights) const {
+  if (!weights.active() || statistics_.batches == 0 ||
+      !AveragedStatistics::wanted(trainer.optimizer(), trainer.model()))
+    return true;
+  return trainer.averaged_statistics().apply(trainer.model(), trainer.counters().step, statistics_);
 }
 
 void EvaluateCallback::run(Trainer& trainer) {
@@ -67,8 +80,15 @@ void EvaluateCallback::run(Trainer& trainer) {
   request.limit = limit_;
   request.progress = progress;
   request.interrupted = [] { return stop_signal() != 0; };
-  EvalResult result =
-      evaluate(trainer.model(), experiment_.measures(), experiment_.measure_names(), request);
+  EvalResult result;
+  result.complete = false;
+  {
+    const AveragedWeights weights(trainer.optimizer(), trainer.model());
+    if (fit_statistics(trainer, weights))
+      result =
+          evaluate(trainer.model(), experiment_.measures(), experiment_.measure_names(), request);
+    result.averaged = weights.active();
+  }
   if (!result.complete) return;  // stopped in the middle: the resume does it again
   board_->latest = std::move(result);
   board_->latest_step = trainer.counters().step;

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "sing/train/averaged_weights.h"
 #include "sing/train/evaluation.h"
 #include "sing/train/events.h"
 #include "sing/train/experiment.h"
@@ -28,21 +29,25 @@ struct EvalBoard {
   std::string best_text() const;
 };
 
-/// Evaluates when it is due, at the end, and after a resume that missed one.
+/// Evaluates when it is due, at the end, and after a resume that missed one: the averaged weights
+/// when the optimizer has some.
 class EvaluateCallback : public Callback {
  public:
-  /// `limit`: samples of an evaluation, 0 for all.
-  EvaluateCallback(Experiment& experiment, std::shared_ptr<EvalBoard> board, int64_t limit);
+  /// `limit`: samples of an evaluation, 0 for all. `statistics`: for averaged weights.
+  EvaluateCallback(Experiment& experiment, std::shared_ptr<EvalBoard> board, int64_t limit,
+                   StatisticsRequest statistics);
   void on_event(Event event, Trainer& trainer) override;
   /// Told how many samples of an evaluation are done.
   std::function<void(int64_t done, int64_t total)> progress;
 
  private:
   void run(Trainer& trainer);
+  bool fit_statistics(Trainer& trainer, const AveragedWeights& weights) const;
   Experiment& experiment_;
   std::shared_ptr<EvalBoard> board_;
   std::shared_ptr<const data::Dataset> dataset_;
   int64_t limit_;
+  StatisticsRequest statistics_;
   Interval interval_;
 };
 

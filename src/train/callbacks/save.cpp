@@ -22,6 +22,7 @@ void SaveCallback::on_event(Event event, Trainer& trainer) {
       } else {
         saved_step_ = counters.step;
         saved_micro_ = counters.micro;
+        saved_statistics_ = trainer.averaged_statistics().step();
       }
       break;
     case Event::step_end:
@@ -43,7 +44,10 @@ void SaveCallback::on_event(Event event, Trainer& trainer) {
 
 void SaveCallback::save(Trainer& trainer, bool must) {
   const Counters& counters = trainer.counters();
-  if (saved_step_ == counters.step && saved_micro_ == counters.micro) return;
+  const int64_t statistics = trainer.averaged_statistics().step();
+  if (saved_step_ == counters.step && saved_micro_ == counters.micro &&
+      saved_statistics_ == statistics)
+    return;
   std::optional<double> score;
   if (board_->latest_step == counters.step && counters.micro == 0) score = board_->latest_score();
   try {
@@ -53,6 +57,7 @@ void SaveCallback::save(Trainer& trainer, bool must) {
     failures_.succeeded();
     saved_step_ = counters.step;
     saved_micro_ = counters.micro;
+    saved_statistics_ = statistics;
     last_path_ = saved.path;
     interval_.done();
   } catch (const CheckpointError& error) {

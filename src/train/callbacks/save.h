@@ -19,8 +19,8 @@ class SaveCallback : public Callback {
   SaveCallback(const Experiment& experiment, CheckpointStore& store, Console& console,
                std::shared_ptr<EvalBoard> board, JsonValue facts);
   void on_event(Event event, Trainer& trainer) override;
-  /// Now, if the present state is not saved already. Failures are counted, not thrown, until too
-  /// many came in a row; `must`: thrown at once.
+  /// Now, if the present state is not saved already (statistics for averaged weights included).
+  /// Failures are counted, not thrown, until too many came in a row; `must`: thrown at once.
   void save(Trainer& trainer, bool must);
   const Interval& interval() const { return interval_; }
   const std::string& last_path() const { return last_path_; }
@@ -32,7 +32,7 @@ class SaveCallback : public Callback {
   JsonValue facts_;
   Interval interval_;
   SaveFailures failures_;
-  int64_t saved_step_ = -1, saved_micro_ = -1;
+  int64_t saved_step_ = -1, saved_micro_ = -1, saved_statistics_ = -1;
   std::string last_path_;
 };
 

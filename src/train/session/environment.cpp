@@ -41,6 +41,7 @@ std::string optimizer_chain(const optim::OptimizerConfig& config) {
   if (config.lookahead)
     text += fmt::format(" → lookahead {}/{}", config.lookahead->every, config.lookahead->alpha);
   if (config.ema) text += " → ema";
+  if (config.swa) text += " → swa";
   return text;
 }
 

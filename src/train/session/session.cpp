@@ -229,8 +229,16 @@ void Session::train(SessionReport& report) {
   CheckpointRetention retention;
   retention.keep_last = static_cast<int>(config.checkpoint.keep_last);
   const auto board = std::make_shared<EvalBoard>();
+  StatisticsRequest statistics;
+  statistics.dataset = dataset;
+  statistics.loading = loading;
+  statistics.precision = precision;
+  statistics.batches = config.eval.statistics_batches;
+  if (options_.eval_limit > 0)
+    statistics.batches = std::max<int64_t>(1, options_.eval_limit / loading.batch_size);
+  statistics.interrupted = [] { return stop_signal() != 0; };
   const auto evaluation =
-      std::make_shared<EvaluateCallback>(experiment, board, options_.eval_limit);
+      std::make_shared<EvaluateCallback>(experiment, board, options_.eval_limit, statistics);
   retention.higher_is_better = board->higher_is_better;
   retention.keep_best = board->best_metric.empty() ? 0 : 1;
   if (config.checkpoint.keep_every) {

@@ -62,6 +62,8 @@ void write_summary(const RunFolder& folder, Experiment& experiment, const Traine
   for (const EvalValue& value : board.latest.values)
     last.set("eval/" + board.split + "/" + value.metric, value.value);
   summary.set("last", last);
+  if (board.latest_step >= 0)
+    summary.set("weights", board.latest.averaged ? "averaged" : "trained");
   if (board.best) {
     summary.set("best",
                 JsonValue::object({{"metric", "eval/" + board.split + "/" + board.best_metric},
