@@ -168,6 +168,9 @@ TEST_P(Swa, StatisticsAreMadeAnewUnlessToldOtherwise) {
   const std::string some = train({.name = "some", .overrides = {"eval.statistics_batches=2"}});
   const std::string none = train({.name = "none", .overrides = {"eval.statistics_batches=0"}});
   EXPECT_THAT(test::differences(training_state(all), training_state(none)), IsEmpty());
+  const std::string plain = train({.name = "plain", .overrides = {"optimizer.swa=null"}});
+  EXPECT_THAT(test::differences(last(all).contents.model, last(plain).contents.model), IsEmpty())
+      << "running statistics are those of training again";
   const auto value = [&](const std::string& run) {
     return metric(run, "eval/test/cross_entropy").back().second;
   };
