@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "sing/config/bind.h"
+#include "sing/config/yaml.h"
 #include "sing/core/error.h"
 #include "sing/data/loader.h"
 #include "sing/data/rde_dataset.h"
@@ -184,6 +185,31 @@ TEST(Registry, EvaluationWalksOnceInOrder) {
   const LoaderOptions test = loader_options(batches, Split::test, 3);
   EXPECT_TRUE(train.shuffle && train.drop_last && train.epochs == 0 && train.seed == 3);
   EXPECT_TRUE(!test.shuffle && !test.drop_last && test.epochs == 1);
+}
+
+TEST(Constant, IsOneNumberAgainAndAgain) {
+  config::Problems problems;
+  const auto tree = config::read_yaml(
+      "data: {name: constant, train_size: 3, input: 2, target: -1.5}", "test", problems);
+  struct Root {
+    config::Component<dataset_registry> data;
+    static void describe(config::Fields<Root>& f) { f("data", &Root::data, "samples"); }
+  };
+  const auto source = config::bind<Root>(tree.value()).data.make();
+  EXPECT_EQ(source->size(Split::train), 3);
+  EXPECT_EQ(source->size(Split::test), 1);
+  Loader loader(source->open(Split::train), {.batch_size = 2, .epochs = 1});
+  Batch batch;
+  int64_t samples = 0;
+  while (loader.next(batch)) {
+    const auto rows = static_cast<size_t>(batch.size());
+    EXPECT_EQ(batch.inputs().shape(), Shape({batch.size(), 1, 1, 1}));
+    EXPECT_EQ(batch.inputs().to_vector(), std::vector<double>(rows, 2));
+    EXPECT_EQ(batch.targets().to_vector(), std::vector<double>(rows, -1.5));
+    samples += batch.size();
+  }
+  EXPECT_EQ(samples, 3);
+  EXPECT_NE(source->open(Split::train)->fingerprint(), source->open(Split::test)->fingerprint());
 }
 
 TEST(SyntheticImages, AreDeterministicAndBalanced) {
