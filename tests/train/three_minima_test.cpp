@@ -95,6 +95,16 @@ TEST(ThreeMinimaRuns, APictureOfAResumedRunHasAllItsSteps) {
   EXPECT_EQ(dots(whole.picture), 51u);
 }
 
+TEST(ThreeMinimaRuns, ARunOfAnotherModelBesideCostsThePictureOnly) {
+  const test::TemporaryFolder root;
+  const Walk other =
+      walk("toy_three_minima_gd", root, {"model={name: mlp, hidden: [1]}", "loss={name: mse}"}, 1);
+  EXPECT_EQ(other.picture, "") << "nothing to draw";
+  const Walk alone = walk("toy_three_minima_sing", root, {"loss.beside=" + other.folder}, 3);
+  EXPECT_EQ(alone.points.size(), 3u);
+  EXPECT_EQ(alone.picture, "");
+}
+
 TEST(ThreeMinimaRuns, AnUnknownRunBesideCostsThePictureOnly) {
   const test::TemporaryFolder root;
   const Walk alone = walk("toy_three_minima_sing", root, {"loss.beside=nowhere"}, 3);
