@@ -8,6 +8,8 @@
 // would land a whole tile in one cache set.
 #include "kernels/gemm.h"
 
+#include <cpuid.h>
+
 #include "backend/cpu/scratch.h"
 #include "backend/cpu/simd/gemm_finish.h"
 #include "backend/cpu/simd/gemm_tile.h"
@@ -322,9 +324,15 @@ bool gemm_pairs(const GemmArgs& g) {
   return gemm_any(g, true);
 }
 
-/// Pairs go before oneDNN (400), but not where oneDNN has tiles (AMX), which are many times faster.
+/// AMX-BF16 and AMX-TILE.
+bool has_tiles() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & 1u << 22) != 0 && (d & 1u << 24) != 0;
+}
+
+/// Pairs go before oneDNN (400), but not where oneDNN has tiles, which are many times faster.
 [[maybe_unused]] const bool registered_pairs =
-    is_level_in_use() && multiplies_pairs() && __builtin_cpu_supports("amx-bf16") == 0 &&
+    is_level_in_use() && multiplies_pairs() && !has_tiles() &&
     gemm.add_fast(gemm_pairs, 450, "own_pairs_" SING_SIMD_TEXT(SING_SIMD));
 
 SING_SIMD_KERNEL(gemm, gemm_own, "own")
