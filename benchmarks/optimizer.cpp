@@ -1,7 +1,8 @@
 // The optimizer step alone, at the sizes of real models, beside our AdamW and a plain copy.
 //   bench_optimizer [--threads N] [--seconds S] [--sizes resnet18,vit_s,bert_base] [ROW ...]
+//   bench_optimizer --shapes SIZE        the shapes of its tensors, one a line
 // Each row and AdamW take turns step by step; a ratio is the median over such pairs, in processor
-// time. The last columns can be read by a program: one line per row, fields apart by blanks.
+// time. optimizer_peers.py reads the table: one line per row, fields apart by blanks.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -139,6 +140,14 @@ class Stepper {
   int64_t step_ = 0;
 };
 
+int print_shapes(const std::string& size) {
+  for (const nn::Parameter* p : parameters_of(size).pointers) {
+    for (const int64_t dim : p->value.shape()) fmt::print("{} ", dim);
+    fmt::print("\n");
+  }
+  return 0;
+}
+
 double median(std::vector<double> x) {
   std::ranges::sort(x);
   return x[x.size() / 2];
@@ -169,6 +178,8 @@ int main(int argc, char** argv) {
       seconds = std::stod(argv[i]);
     else if (word == "--sizes")
       sizes = split(argv[i]);
+    else if (word == "--shapes")
+      return print_shapes(argv[i]);
     else
       return fmt::print(stderr, "unknown option {}\n", word), 2;
   }
