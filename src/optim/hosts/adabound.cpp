@@ -38,10 +38,7 @@ struct AdaBoundStep {
 class AdaBound final : public MomentHost<AdaBoundOptions> {
  public:
   using MomentHost::MomentHost;
-  std::vector<SlotSpec> slots() const override {
-    if (o_.amsbound) return {{"m"}, {"v"}, {"v_max"}};
-    return {{"m"}, {"v"}};
-  }
+  std::vector<SlotSpec> slots() const override { return moment_slots(o_.amsbound); }
   void update(const UpdateRange& r) const override {
     const MomentNumbers n(o_.betas, r);
     const double t = static_cast<double>(r.step);

@@ -44,10 +44,7 @@ class Adam final : public MomentHost<AdamOptions> {
  public:
   Adam(const AdamOptions& options, bool decoupled) : MomentHost(options), decoupled_(decoupled) {}
   bool decoupled_by_default(bool sing) const override { return decoupled_ || sing; }
-  std::vector<SlotSpec> slots() const override {
-    if (o_.amsgrad) return {{"m"}, {"v"}, {"v_max"}};
-    return {{"m"}, {"v"}};
-  }
+  std::vector<SlotSpec> slots() const override { return moment_slots(o_.amsgrad); }
   bool decays_itself() const override { return o_.decay_last; }
   void update(const UpdateRange& r) const override {
     const MomentNumbers n(o_.betas, r);

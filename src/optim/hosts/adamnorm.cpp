@@ -16,17 +16,6 @@ struct AdamNormOptions : MomentOptions {
   }
 };
 
-/// Sum of squares of the gradient, weight decay included.
-template <class T>
-struct GradientSquares {
-  using Element = T;
-  static constexpr int kSlots = 0;
-  static constexpr int kSums = 1;
-  SING_ALWAYS_INLINE void terms(T, T g, T, T*, double* out) const {
-    out[0] = static_cast<double>(g) * static_cast<double>(g);
-  }
-};
-
 template <class T>
 struct AdamNormStep {
   using Element = T;

@@ -29,16 +29,6 @@ struct LambOptions : TrustOptions {
   }
 };
 
-template <class T>
-struct Squares {
-  using Element = T;
-  static constexpr int kSlots = 0;
-  static constexpr int kSums = 1;
-  SING_ALWAYS_INLINE void terms(T, T g, T, T*, double* out) const {
-    out[0] = static_cast<double>(g) * static_cast<double>(g);
-  }
-};
-
 /// u = (m / c1) / (sqrt(v / c2) + eps) + inside theta.
 template <class T>
 struct LambDirection {
@@ -81,7 +71,7 @@ struct LambStep {
 class Lamb final : public TrustHost<LambOptions> {
  public:
   using TrustHost::TrustHost;
-  std::vector<SlotSpec> slots() const override { return {{"m"}, {"v"}}; }
+  std::vector<SlotSpec> slots() const override { return moment_slots(false); }
   int passes() const override { return o_.max_grad_norm ? 3 : 2; }
   void begin_step(std::span<UpdateRange> tensors) override {
     TrustHost::begin_step(tensors);
@@ -106,7 +96,7 @@ class Lamb final : public TrustHost<LambOptions> {
                                        static_cast<T>(inside(r))};
       switch (stage(r.pass)) {
         case Stage::clip:
-          return run_sums(r, Squares<T>{});
+          return run_sums(r, GradientSquares<T>{});
         case Stage::moments:
           return run_sums(r,
                           LambMoments<T>{Moments<T>(n), direction, static_cast<T>(r.numbers[kClip]),

@@ -52,13 +52,30 @@ struct MomentOptions : HardHostOptions {
   }
 };
 
+/// Their state; with `largest` also the largest second moment so far (AMSGrad).
+inline std::vector<SlotSpec> moment_slots(bool largest) {
+  if (largest) return {{"m"}, {"v"}, {"v_max"}};
+  return {{"m"}, {"v"}};
+}
+
+/// Squares of the gradient, weight decay included, for the norm of a tensor.
+template <class T>
+struct GradientSquares {
+  using Element = T;
+  static constexpr int kSlots = 0;
+  static constexpr int kSums = 1;
+  SING_ALWAYS_INLINE void terms(T, T g, T, T*, double* out) const {
+    out[0] = static_cast<double>(g) * static_cast<double>(g);
+  }
+};
+
 /// Options, defaults and slots of such hosts.
 template <class Options>
 class MomentHost : public HostOptimizer {
  public:
   explicit MomentHost(const Options& options) : o_(options) {}
   const HostOptions& common() const override { return o_; }
-  std::vector<SlotSpec> slots() const override { return {{"m"}, {"v"}}; }
+  std::vector<SlotSpec> slots() const override { return moment_slots(false); }
   bool has_momentum() const override { return true; }
 
  protected:

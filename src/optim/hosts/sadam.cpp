@@ -38,10 +38,7 @@ struct SAdamStep {
 class SAdam final : public MomentHost<SAdamOptions> {
  public:
   using MomentHost::MomentHost;
-  std::vector<SlotSpec> slots() const override {
-    if (o_.amsgrad) return {{"m"}, {"v"}, {"v_max"}};
-    return {{"m"}, {"v"}};
-  }
+  std::vector<SlotSpec> slots() const override { return moment_slots(o_.amsgrad); }
   void update(const UpdateRange& r) const override {
     const MomentNumbers n(o_.betas, r);
     with_element(r.dtype, [&]<class T>() {
