@@ -159,6 +159,7 @@ class Theirs:
 
     def __init__(self, torch, task, options):
         self.torch, self.bf16 = torch, options.bf16
+        self.clock = time.perf_counter if options.wall else time.process_time
         optimizer = reference_class(options.sing_reference) if options.sing_reference else SingAdamW
         Block, Vit = define(torch)
         torch.manual_seed(1)
@@ -212,15 +213,16 @@ class Theirs:
             self.optimizer.step()
 
     def seconds(self, n):
-        before = time.process_time()
+        before = self.clock()
         for _ in range(n):
             self.step()
-        return time.process_time() - before
+        return self.clock() - before
 
 
 class Ours:
     def __init__(self, program, task, inputs, folder, options):
         self.input, self.output = os.path.join(folder, "in"), os.path.join(folder, "out")
+        self.field = 1 if options.wall else 0
         write_safetensors(self.input, inputs)
         command = [program, task, self.input, self.output] + ["bf16"] * options.bf16
         self.process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -234,7 +236,7 @@ class Ours:
     def seconds(self, n):
         self.process.stdin.write(f"{n}\n")
         self.process.stdin.flush()
-        return float(self.process.stdout.readline().split()[0])
+        return float(self.process.stdout.readline().split()[self.field])
 
     def close(self):
         self.process.stdin.close()
@@ -269,7 +271,7 @@ def compare(torch, task, options, folder):
     pairs = [(ours.seconds(n) / n, theirs.seconds(n) / n) for _ in range(options.rounds)]
     ratios = sorted(b / a for a, b in pairs)
     mine, other = (statistics.median(column) for column in zip(*pairs))
-    print(f"{task}: SING {1e3 * mine:.2f} ms, PyTorch {1e3 * other:.2f} ms of processor time a step; "
+    print(f"{task}: SING {1e3 * mine:.2f} ms, PyTorch {1e3 * other:.2f} ms of {options.kind} time a step; "
           f"PyTorch / SING {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}, "
           f"{options.rounds} rounds of {n} steps)")
     ours.close()
@@ -290,8 +292,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--block-seconds", type=float, default=2.0)
     parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--wall", action="store_true", help="wall time: only on a quiet machine")
     parser.add_argument("--sing-reference", metavar="PATH", help="the authors' sing.py")
     options = parser.parse_args()
+    options.kind = "wall" if options.wall else "processor"
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(options.threads)
     try:  # Debian's reference BLAS would make PyTorch thirty times slower: say which one it is
