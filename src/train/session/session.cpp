@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
@@ -18,6 +19,7 @@
 #include "sing/train/signals.h"
 #include "train/callbacks/display.h"
 #include "train/callbacks/evaluate.h"
+#include "train/callbacks/norm_growth.h"
 #include "train/callbacks/rates.h"
 #include "train/callbacks/record.h"
 #include "train/callbacks/save.h"
@@ -271,6 +273,9 @@ void Session::train(SessionReport& report) {
   trainer.add(save);
   trainer.add(std::make_shared<DisplayCallback>(experiment, *console_, board, rates, save));
   trainer.add(pictures);
+  if (std::ranges::any_of(config.optimizer.transforms,
+                          [](const auto& stage) { return stage.name() == "sing"; }))
+    trainer.add(std::make_shared<NormGrowthCallback>());
   if (const auto trajectory = trajectory_callback(experiment, *folder_)) trainer.add(trajectory);
   trainer.keep_batch = [&](const char* what) { return keep_batch(trainer, what); };
   trainer.warn = [&](const std::string& code, const std::string& text) {
