@@ -213,7 +213,9 @@ TEST_P(Battery, AStepTakesNoMemory) {
   const auto before = backend::runtime({}).memory();
   for (int step = 1; step < 8; ++step) optimizer.step({.step = step});
   const auto after = backend::runtime({}).memory();
+#if !defined(__SANITIZE_ADDRESS__)  // there the arena keeps nothing, so that overruns are seen
   EXPECT_EQ(after.requests, before.requests);
+#endif
   EXPECT_EQ(after.in_use, before.in_use);
   // Products of matrices have a workspace, which the arena hands out again and again.
   if (config().host.name() == "muon") return;
