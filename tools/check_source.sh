@@ -19,7 +19,8 @@ gate "code is loaded or run outside the plugin loader" '\b(dlopen|popen|system|e
 gate "a public header includes another library" \
   '#include [<"](Eigen|yaml-cpp|spdlog|fmt|nlohmann|dnnl|oneapi|cuda|png|gtest)' 'include/*.h'
 gate "yaml-cpp outside the one reader" '#include [<"]yaml-cpp' 'src/*.cpp' 'src/*.h' ':!src/config/yaml/'
-gate "unfinished work" '\b(TODO|FIXME|XXX|HACK)\b' 'src' 'include' 'kernels' 'tests' 'tools' ':!tools/check_source.sh'
+# Written so that the pattern does not match itself.
+gate "unfinished work" '\b(TO[D]O|FIX[M]E|XX[X]|HAC[K])\b' 'src' 'include' 'kernels' 'tests' 'tools'
 gate "an abort or exit in the library" '\b(abort|exit|_exit|quick_exit) *\(' 'src/*.cpp' ':!src/apps/' ':!src/train/signals.cpp'
 gate "a catch-all that goes on" 'catch \(\.\.\.\) *\{ *\}' 'src' 'include'
 exit $status

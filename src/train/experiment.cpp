@@ -1,5 +1,6 @@
 #include "sing/train/experiment.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "sing/backend/memory.h"
@@ -32,6 +33,20 @@ nn::DataShape data_shape(const data::Source& source) {
   return shape;
 }
 
+/// Parameters of the right names and shapes without memory: one element, stretched.
+std::vector<nn::Parameter> stretched_parameters(const nn::Model& model) {
+  std::vector<nn::Parameter> parameters;
+  for (const nn::Module::Description& d : model.describe()) {
+    nn::Parameter parameter;
+    parameter.name = d.name;
+    parameter.tags = d.tags;
+    parameter.trainable = d.trainable;
+    parameter.value = Tensor::zeros({}).expand(d.shape);
+    parameters.push_back(std::move(parameter));
+  }
+  return parameters;
+}
+
 }  // namespace
 
 Experiment::Experiment(const ExperimentConfig& config) : config_(config) {
@@ -49,16 +64,20 @@ Experiment::Experiment(const ExperimentConfig& config) : config_(config) {
 
 Experiment::~Experiment() = default;
 
-void Experiment::check_groups() const {
-  // Parameters of the right names and shapes without memory: one element, stretched.
-  std::vector<nn::Parameter> parameters;
-  for (const nn::Module::Description& d : model_->describe()) {
-    nn::Parameter parameter;
-    parameter.name = d.name;
-    parameter.tags = d.tags;
-    parameter.value = Tensor::zeros({}).expand(d.shape);
-    parameters.push_back(std::move(parameter));
+Experiment::Frozen Experiment::frozen_by_groups() const {
+  Frozen frozen;
+  for (const nn::Parameter& parameter : stretched_parameters(*model_)) {
+    const auto rule = std::ranges::find_if(
+        config_.optimizer.groups, [&](const auto& r) { return r.match.matches(parameter); });
+    if (!parameter.trainable || rule == config_.optimizer.groups.end() || !rule->freeze) continue;
+    ++frozen.tensors;
+    frozen.elements += parameter.value.numel();
   }
+  return frozen;
+}
+
+void Experiment::check_groups() const {
+  const std::vector<nn::Parameter> parameters = stretched_parameters(*model_);
   for (const optim::GroupRule& rule : config_.optimizer.groups) {
     bool found = false;
     for (const nn::Parameter& parameter : parameters) found |= rule.match.matches(parameter);

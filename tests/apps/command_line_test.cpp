@@ -53,6 +53,15 @@ TEST(Help, IsQuickAndOnStdout) {
   EXPECT_THAT(run_program("sing-train", {"--version"}).output, HasSubstr("sing 0."));
 }
 
+TEST(Summary, SaysWhatGroupsFreeze) {
+  const std::string configs = std::string(SING_SOURCE_DIR) + "/configs/";
+  const std::string line = "of these frozen by optimizer.groups: 19,200 in 50 tensors";
+  EXPECT_THAT(run_program("sing", {"summary", configs + "rde_vit_s_frozen.yaml"}).output,
+              HasSubstr(line));
+  EXPECT_THAT(run_program("sing", {"summary", configs + "rde_vit_s.yaml"}).output,
+              ::testing::Not(HasSubstr("frozen")));
+}
+
 TEST(Usage, MistakesEndWithCode2AndAHint) {
   const auto expect = [](const std::vector<std::string>& words, const std::string& text) {
     const test::Finished run = run_program("sing", words);

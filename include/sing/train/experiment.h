@@ -48,6 +48,12 @@ class SING_API Experiment {
   /// f32 or bf16 as this processor can; `notice` says when it is not what the config asks for.
   Precision precision(std::string* notice = nullptr) const;
 
+  /// What rules of `optimizer.groups` take out of training; needs no memory for weights.
+  struct Frozen {
+    int64_t tensors = 0, elements = 0;
+  };
+  Frozen frozen_by_groups() const;
+
  private:
   void check_groups() const;
   ExperimentConfig config_;

@@ -18,6 +18,9 @@ int run(const Arguments& arguments) {
   const train::LoadedConfig loaded = load_config(request);
   train::Experiment experiment(loaded.config);
   std::fputs(nn::summary_text(experiment.model(), !arguments.has("all")).c_str(), stdout);
+  if (const auto frozen = experiment.frozen_by_groups(); frozen.tensors > 0)
+    std::printf("of these frozen by optimizer.groups: %s in %s tensors\n",
+                nn::with_commas(frozen.elements).c_str(), nn::with_commas(frozen.tensors).c_str());
   return 0;
 }
 
