@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "sing/backend/runtime.h"
 #include "sing/core/error.h"
 #include "sing/core/file_system.h"
 #include "sing/nn/summary.h"
@@ -15,15 +16,21 @@ namespace {
 
 constexpr double kGib = 1024.0 * 1024.0 * 1024.0;
 
-void print_memory(train::Experiment& experiment) {
-  const train::MemoryPlan plan = train::plan_memory(experiment);
-  const int64_t batch_size = experiment.batches().batch_size;
-  const auto gib = [](auto bytes) { return static_cast<double>(bytes) / kGib; };
-  std::printf(
-      "memory   %.2f GiB: activations %.2f, optimizer %.2f, weights %.2f, gradients %.2f, "
-      "batches %.2f\n",
-      gib(plan.total(batch_size)), gib(plan.activations_of(batch_size)), gib(plan.optimizer),
-      gib(plan.weights), gib(plan.gradients), gib(plan.batches_of(batch_size)));
+void print_memory(const train::ExperimentConfig& config) {
+  const train::MemoryPlan plan = train::plan_memory(config);
+  const bool large = static_cast<double>(plan.total()) >= kGib;
+  const auto text = [&](int64_t bytes) {
+    return fmt::format("{:.{}f}", static_cast<double>(bytes) * (large ? 1 : 1024) / kGib,
+                       large ? 2 : 1);
+  };
+  const std::string parts =
+      fmt::format("activations {}, optimizer {}, weights {}, gradients {}, batches {}, reserve {}",
+                  text(plan.activations), text(plan.optimizer), text(plan.weights),
+                  text(plan.gradients), text(plan.batches), text(plan.reserve));
+  const double host = static_cast<double>(backend::cpu_memory_limit());
+  std::printf("memory   %s %s of %.1f GiB: %s, checkpoint read back %s\n",
+              text(plan.total()).c_str(), large ? "GiB" : "MiB", host / kGib, parts.c_str(),
+              text(plan.checkpoint).c_str());
 }
 
 }  // namespace
@@ -67,10 +74,8 @@ void print_plan(const train::LoadedConfig& loaded, bool whole) {
       6 * macs *
           static_cast<double>(experiment.total_steps() * experiment.run_length().samples_per_step) /
           1e15);
-  if (whole) {
-    print_memory(experiment);
-    std::printf("\n%s", nn::summary_text(experiment.model()).c_str());
-  }
+  print_memory(config);
+  if (whole) std::printf("\n%s", nn::summary_text(experiment.model()).c_str());
   std::printf("ok: nothing was started\n");
 }
 

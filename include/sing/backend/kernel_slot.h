@@ -11,8 +11,8 @@
 namespace sing::backend {
 
 /// Which CPU kernels a slot may use. `reference` is the plain version only (tests compare with it);
-/// `automatic` tries the fast ones first.
-enum class KernelPath { automatic, reference };
+/// `automatic` tries the fast ones first; with `none` a call of a slot does nothing (rehearsal.h).
+enum class KernelPath { automatic, reference, none };
 
 SING_API KernelPath kernel_path();
 /// Chooses the path for this thread while it lives. Slots are called from the thread that calls the
@@ -86,8 +86,10 @@ class KernelSlot : public SlotBase {
   }
   /// Throws NotImplementedError that names the op and the device when nothing is registered.
   void operator()(DeviceType device, const Args& args) const {
+    const KernelPath path = kernel_path();
+    if (path == KernelPath::none) return;
     calls_.fetch_add(1, std::memory_order_relaxed);
-    if (device == DeviceType::cpu && kernel_path() == KernelPath::automatic) {
+    if (device == DeviceType::cpu && path == KernelPath::automatic) {
       for (size_t i = 0; i < fast_count_; ++i)
         if (reinterpret_cast<FastKernel>(fast_[i].kernel)(args)) {
           fast_calls_.fetch_add(1, std::memory_order_relaxed);

@@ -8,22 +8,27 @@
 
 namespace sing::train {
 
-/// Tensor memory of a training run, in bytes. What grows with the batch is a straight line through
-/// two small batches that were really run.
+/// Memory of a training run on the CPU, in bytes, as blocks of the allocator. Counted: all tensors,
+/// and the bytes of a checkpoint while it is read back. Not counted: workspaces within a kernel or
+/// an optimizer step, and the program with its libraries and threads (some 0.03 GiB).
 struct SING_API MemoryPlan {
   int64_t weights = 0, gradients = 0, optimizer = 0;
-  double activations = 0, activations_per_sample = 0;  ///< peak of a pass, workspace included
-  double batches = 0, batches_per_sample = 0;          ///< what the loader makes ahead
+  int64_t batches = 0;      ///< what the loader makes ahead
+  int64_t activations = 0;  ///< peak of forward and backward
+  int64_t reserve = 0;      ///< evaluation beside it, and blocks that wait for their size to return
+  int64_t checkpoint = 0;   ///< weights and optimizer state once more, while one is read back
 
-  double activations_of(int64_t batch_size) const;
-  double batches_of(int64_t batch_size) const;
-  /// Peak while training with micro-batches of `batch_size`.
-  double total(int64_t batch_size) const;
+  /// The peak of what tensors hold while training.
+  int64_t tensors() const { return weights + gradients + optimizer + batches + activations; }
+  int64_t total() const { return tensors() + reserve + checkpoint; }
 };
 
-/// Initialises the model, makes an optimizer and trains on a few samples; all of it but the model's
-/// weights is given back.
-SING_API MemoryPlan plan_memory(Experiment& experiment);
+/// Rehearses (sing/backend/rehearsal.h) a run of `config` with micro-batches of `batch_size`
+/// (default: the config's): initialisation, two passes forward and backward, an evaluation. Takes
+/// no memory for tensors, opens no data set and needs milliseconds. Shapes are checked on the way:
+/// throws ShapeError.
+SING_API MemoryPlan plan_memory(const ExperimentConfig& config,
+                                std::optional<int64_t> batch_size = {});
 
 /// What to do about a training run that needs more memory than there is: "fits: data.batch_size:
 /// 128 with train.accumulate: 2 (the same update), or train.recompute: all (slower)". A proposal

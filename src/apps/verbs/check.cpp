@@ -30,7 +30,7 @@ int run(const Arguments& arguments) {
 const bool registered = register_verb({
     .name = "check",
     .usage = "FILE... [key=value ...]",
-    .sentence = "Checks config files: keys, types, ranges, files, shapes; starts nothing.",
+    .sentence = "Checks config files: keys, types, ranges, files, shapes, memory; starts nothing.",
     .examples = {"sing check configs/*.yaml"},
     .options = {},
     .run = run,

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 
 #include "sing/backend/memory.h"
 #include "sing/core/thread_pool.h"
@@ -63,9 +64,17 @@ int64_t machine_limit() {
 
 }  // namespace
 
-CpuRuntime::CpuRuntime() : limit_(machine_limit()) {}
+CpuRuntime::CpuRuntime(Pages pages)
+    : pages_(pages),
+      limit_(pages == Pages::populated ? machine_limit() : static_cast<int64_t>(kLargest)) {}
 
-void* CpuRuntime::allocate(size_t bytes, Stream) {
+CpuRuntime::~CpuRuntime() {
+  for (const auto& [memory, bytes] : mapped_) munmap(const_cast<char*>(memory), bytes);
+}
+
+void* CpuRuntime::allocate(size_t bytes, Stream stream) {
+  if (CpuRuntime* rehearsal = rehearsal_of_this_thread(); rehearsal != nullptr && rehearsal != this)
+    return rehearsal->allocate(bytes, stream);
   void* memory = nullptr;
   int64_t limit = 0;
   {
@@ -87,7 +96,7 @@ void* CpuRuntime::allocate(size_t bytes, Stream) {
 }
 
 void* CpuRuntime::take(size_t size) {
-  if (kPlainAllocations) return take_from_system(size);
+  if (kPlainAllocations && pages_ == Pages::populated) return take_from_system(size);
   if (const auto it = free_.find(size); it != free_.end() && !it->second.empty()) {
     void* memory = it->second.back();
     it->second.pop_back();
@@ -117,7 +126,12 @@ void* CpuRuntime::ask_system(size_t bytes) {
   if (statistics_.reserved > limit_ || bytes > static_cast<size_t>(limit_ - statistics_.reserved))
     return nullptr;
   void* memory = nullptr;
-  if (kPlainAllocations) {
+  if (pages_ == Pages::untouched) {
+    memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) return nullptr;
+    mapped_.emplace(static_cast<const char*>(memory), bytes);
+  } else if (kPlainAllocations) {
     memory = std::aligned_alloc(kAlignment, bytes);
   } else {
     // Pages are touched now, once, rather than inside a timed kernel.
@@ -133,6 +147,7 @@ void* CpuRuntime::ask_system(size_t bytes) {
 
 bool CpuRuntime::give_back_free_blocks() {
   bool any = false;
+  if (pages_ == Pages::untouched) return any;
   for (auto it = free_.upper_bound(kSlabBlock); it != free_.end(); ++it) {
     for (void* memory : it->second) {
       munmap(memory, it->first);
@@ -144,11 +159,14 @@ bool CpuRuntime::give_back_free_blocks() {
   return any;
 }
 
-void CpuRuntime::release(void* memory, size_t bytes, Stream) noexcept {
+void CpuRuntime::release(void* memory, size_t bytes, Stream stream) noexcept {
+  if (CpuRuntime* rehearsal = rehearsal_of_any_thread();
+      rehearsal != nullptr && rehearsal != this && rehearsal->owns(memory))
+    return rehearsal->release(memory, bytes, stream);
   const std::lock_guard lock(mutex_);
   const size_t size = class_of(bytes);
   statistics_.in_use -= static_cast<int64_t>(size);
-  if (kPlainAllocations) {
+  if (kPlainAllocations && pages_ == Pages::populated) {
     statistics_.reserved -= static_cast<int64_t>(size);
     std::free(memory);
     return;
@@ -161,22 +179,37 @@ void CpuRuntime::release(void* memory, size_t bytes, Stream) noexcept {
 }
 
 void CpuRuntime::copy(void* to, const void* from, size_t bytes, CopyKind, Stream) {
-  if (bytes > 0) std::memcpy(to, from, bytes);
+  if (bytes > 0 && rehearsal_of_this_thread() == nullptr) std::memcpy(to, from, bytes);
 }
 
 void CpuRuntime::fill_zero(void* to, size_t bytes, Stream) {
+  if (rehearsal_of_this_thread() != nullptr) return;
   constexpr int64_t kGrain = 1 << 18;
   parallel_ranges(static_cast<int64_t>(bytes), kGrain, [&](int64_t begin, int64_t end) {
     std::memset(static_cast<char*>(to) + begin, 0, static_cast<size_t>(end - begin));
   });
 }
 
+bool CpuRuntime::owns(const void* memory) const {
+  const std::lock_guard lock(mutex_);
+  const auto* at = static_cast<const char*>(memory);
+  const auto after = mapped_.upper_bound(at);
+  if (after == mapped_.begin()) return false;
+  const auto& [begin, bytes] = *std::prev(after);
+  return at < begin + bytes;
+}
+
 MemoryStatistics CpuRuntime::memory() const {
+  if (const CpuRuntime* rehearsal = rehearsal_of_this_thread();
+      rehearsal != nullptr && rehearsal != this)
+    return rehearsal->memory();
   const std::lock_guard lock(mutex_);
   return statistics_;
 }
 
 void CpuRuntime::reset_peak() {
+  if (CpuRuntime* rehearsal = rehearsal_of_this_thread(); rehearsal != nullptr && rehearsal != this)
+    return rehearsal->reset_peak();
   const std::lock_guard lock(mutex_);
   statistics_.peak = statistics_.in_use;
 }

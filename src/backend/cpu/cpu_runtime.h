@@ -13,7 +13,10 @@ namespace sing::backend::cpu {
 /// once it has seen every size. Only before it fails it gives free blocks back and tries again.
 class CpuRuntime final : public DeviceRuntime {
  public:
-  CpuRuntime();
+  /// `untouched`: address space without memory behind it and without a limit, for a rehearsal.
+  enum class Pages { populated, untouched };
+  explicit CpuRuntime(Pages pages = Pages::populated);
+  ~CpuRuntime() override;
   void* allocate(size_t bytes, Stream stream) override;
   void release(void* memory, size_t bytes, Stream stream) noexcept override;
   void copy(void* to, const void* from, size_t bytes, CopyKind kind, Stream stream) override;
@@ -28,6 +31,8 @@ class CpuRuntime final : public DeviceRuntime {
   void fail_allocation(int64_t nth);
   int64_t limit() const;
   void set_limit(int64_t bytes);
+  /// Whether `memory` lies in what was taken from the system; only of an untouched arena.
+  bool owns(const void* memory) const;
 
  private:
   // These want the lock held; nullptr when there is no memory.
@@ -36,6 +41,8 @@ class CpuRuntime final : public DeviceRuntime {
   void* ask_system(size_t bytes);
   bool give_back_free_blocks();
 
+  const Pages pages_;
+  std::map<const char*, size_t> mapped_;  // untouched: begin and size of all there is
   mutable std::mutex mutex_;
   std::map<size_t, std::vector<void*>> free_;  // by class size
   char* slab_ = nullptr;                       // small blocks are cut from slabs
@@ -46,5 +53,8 @@ class CpuRuntime final : public DeviceRuntime {
 };
 
 CpuRuntime& cpu_runtime();
+/// The arena that stands in for the real one while a Rehearsal lives; nullptr otherwise.
+CpuRuntime* rehearsal_of_this_thread();
+CpuRuntime* rehearsal_of_any_thread();
 
 }  // namespace sing::backend::cpu
