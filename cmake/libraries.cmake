@@ -1,7 +1,7 @@
 # libsing: tensors to optimizers; no YAML, command line or network.
 sing_room_sources(core_sources core backend tensor autograd ops nn optim)
 file(GLOB config_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/config/*.cpp)
-list(FILTER core_sources EXCLUDE REGEX "/backend/cpu/simd/")
+list(FILTER core_sources EXCLUDE REGEX "/backend/(cpu/simd|cuda)/")
 # libsing_train: YAML, data, metrics, trainer.
 sing_room_sources(train_sources config/yaml data metrics train)
 

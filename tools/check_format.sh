@@ -10,5 +10,5 @@ case ${1:-} in
   *) mode="--dry-run --Werror" ;;
 esac
 # shellcheck disable=SC2086
-git ls-files -z '*.h' '*.cpp' '*.inl' '*.cu' | xargs -0 -n 20 -P "$(nproc)" "$tool" $mode ||
+git ls-files -z '*.h' '*.cpp' '*.cu' | xargs -0 -n 20 -P "$(nproc)" "$tool" $mode ||
   { echo "run tools/check_format.sh --fix"; exit 1; }

@@ -59,6 +59,10 @@ OpScope::~OpScope() {
   t_op = before_;
 }
 
+const char* current_op() {
+  return t_op;
+}
+
 MemoryPurpose memory_purpose() {
   return t_purpose;
 }

@@ -29,6 +29,8 @@ BackendState load(DeviceType device) {
 
 DeviceRuntime::~DeviceRuntime() = default;
 
+void DeviceRuntime::select(int) {}
+
 size_t DeviceRuntime::granted(size_t bytes) const {
   return bytes;
 }
@@ -42,12 +44,17 @@ const BackendState& backend_state(DeviceType device) {
 }
 
 DeviceRuntime& runtime(Device device) {
-  if (DeviceRuntime* found = runtime_of(device.type).load(std::memory_order_acquire)) return *found;
+  if (DeviceRuntime* found = runtime_of(device.type).load(std::memory_order_acquire)) {
+    if (device.type != DeviceType::cpu) found->select(device.index);
+    return *found;
+  }
   const BackendState& state = backend_state(device.type);
   if (!state.usable)
     throw DeviceError(to_string(device) + " is not usable: " + state.reason, {},
                       "device: cpu works everywhere");
-  return *runtime_of(device.type).load(std::memory_order_acquire);
+  DeviceRuntime& opened = *runtime_of(device.type).load(std::memory_order_acquire);
+  opened.select(device.index);
+  return opened;
 }
 
 void register_runtime(DeviceType type, DeviceRuntime* runtime) {

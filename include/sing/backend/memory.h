@@ -49,6 +49,8 @@ class SING_API OpScope {
   const char* before_;
 };
 
+/// The op of the innermost OpScope of this thread, or nullptr.
+SING_API const char* current_op();
 /// The purpose set by the innermost MemoryScope of this thread, else `others`.
 SING_API MemoryPurpose memory_purpose();
 /// Books `bytes` (negative: given back) that were allocated on `device`. Storage and workspaces do

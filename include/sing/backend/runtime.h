@@ -26,6 +26,9 @@ struct MemoryStatistics {
 class SING_API DeviceRuntime {
  public:
   virtual ~DeviceRuntime();
+  /// Called before anything else is asked of device number `index`. Throws DeviceError when there
+  /// is none, or when this process uses another one already.
+  virtual void select(int index);
   /// Cached memory, aligned to 256 bytes. Throws OutOfMemoryError. bytes == 0 gives a valid
   /// pointer.
   virtual void* allocate(size_t bytes, Stream stream) = 0;

@@ -21,8 +21,7 @@ std::vector<Entry>& entries() {
 
 class CaseTest : public ::testing::Test {
  public:
-  using Check = void (*)(const OpCase&);
-  CaseTest(Entry entry, Check check) : entry_(entry), check_(check) {}
+  CaseTest(Entry entry, void (*check)(const OpCase&)) : entry_(entry), check_(check) {}
   void TestBody() override {
     OpCase c(entry_.name);
     entry_.body(c);
@@ -31,7 +30,7 @@ class CaseTest : public ::testing::Test {
 
  private:
   Entry entry_;
-  Check check_;
+  void (*check_)(const OpCase&);
 };
 
 double default_epsilon(DType dtype) {
@@ -107,15 +106,10 @@ double OpCase::allowed(DType dtype, double largest_dim, double largest_to_smalle
 bool register_op_case(const char* name, CaseBody body, const char* file, int line) {
   const Entry entry{name, body};
   entries().push_back(entry);
-  const auto add = [&](const char* test, CaseTest::Check check) {
+  for (const Check& check : battery())
     ::testing::RegisterTest(
-        (std::string("OpCase/") + name).c_str(), test, nullptr, nullptr, file, line,
-        [entry, check]() -> ::testing::Test* { return new CaseTest(entry, check); });
-  };
-  add("gradients", check_gradients);
-  add("precision", check_precision);
-  add("slots", check_slots);
-  add("rejects", check_rejects);
+        (std::string("OpCase/") + name).c_str(), check.name, nullptr, nullptr, file, line,
+        [entry, run = check.run]() -> ::testing::Test* { return new CaseTest(entry, run); });
   return true;
 }
 

@@ -40,6 +40,8 @@ void expect_close(const Vector& got, const Vector& wanted, double allowed, doubl
       << where << ": largest error " << largest(error) << ", largest element " << largest(wanted);
 }
 
+}  // namespace
+
 void expect_run_close(const Run& got, const Run& wanted, double allowed, const Prepared& p,
                       double gradient_floor, const std::string& where) {
   ASSERT_EQ(got.shape, wanted.shape) << where;
@@ -66,6 +68,8 @@ double allowed(const OpCase& c, DType dtype, const Sample& sample, const Shape& 
   for (const InputSpec& spec : sample.inputs) see(spec.shape);
   return c.allowed(dtype, dim, most / least);
 }
+
+namespace {
 
 /// Low-precision leaves whose gradient buffer is f32 and already holds numbers.
 void check_wide_buffers(const OpCase& c, const Prepared& p, DType dtype, const Run& wanted,

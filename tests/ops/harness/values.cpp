@@ -54,7 +54,8 @@ Tensor reversed(const Tensor& dense) {
     order.push_back(d);
     dims.push_back(dense.size(d));
   }
-  Tensor view = Tensor::empty(Shape(std::span<const int64_t>(dims)), {.dtype = dense.dtype()})
+  Tensor view = Tensor::empty(Shape(std::span<const int64_t>(dims)),
+                              {.dtype = dense.dtype(), .device = dense.device()})
                     .permute(std::span<const int>(order));
   view.copy_from(dense);
   return view;
@@ -70,7 +71,7 @@ Tensor cut_out(const Tensor& dense) {
                              : dense.dtype() == DType::i64 ? 0x1p40
                              : dense.dtype() == DType::i32 ? 0x1p30
                                                            : 1,
-                             {.dtype = dense.dtype()});
+                             {.dtype = dense.dtype(), .device = dense.device()});
   for (int d = 0; d < dense.rank(); ++d) view = view.narrow(d, 1, dense.size(d));
   if (dense.rank() == 0) view = view.narrow(0, 1, 1).squeeze(0);
   view.copy_from(dense);
@@ -163,8 +164,9 @@ std::vector<double> make_values(const OpCase& c, const Sample& sample, const Inp
   return values;
 }
 
-Tensor lay_out(const std::vector<double>& values, const Shape& shape, DType dtype, Layout layout) {
-  const Tensor dense = Tensor::from(values, shape).to(dtype);
+Tensor lay_out(const std::vector<double>& values, const Shape& shape, DType dtype, Layout layout,
+               Device device) {
+  const Tensor dense = Tensor::from(values, shape).to(dtype).to(device);
   switch (layout) {
     case Layout::dense:
       return dense;
@@ -198,22 +200,22 @@ DType Prepared::dtype_of(size_t input, DType dtype) const {
   return spec.wide && dtype != DType::f64 ? DType::f32 : dtype;
 }
 
-Inputs Prepared::tensors(DType dtype, Layout layout) const {
+Inputs Prepared::tensors(DType dtype, Layout layout, Device device) const {
   Inputs inputs;
   for (size_t i = 0; i < values.size(); ++i)
     inputs.add(sample.inputs[i].name,
-               lay_out(values[i], sample.inputs[i].shape, dtype_of(i, dtype), layout));
+               lay_out(values[i], sample.inputs[i].shape, dtype_of(i, dtype), layout, device));
   return inputs;
 }
 
-Run run(const OpCase& c, const Prepared& p, DType dtype, Layout layout) {
-  Inputs inputs = p.tensors(dtype, layout);
+Run run(const OpCase& c, const Prepared& p, DType dtype, Layout layout, Device device) {
+  Inputs inputs = p.tensors(dtype, layout, device);
   for (const size_t i : p.differentiable) inputs.at(p.sample.inputs[i].name).set_requires_grad();
   const Tensor out = p.sample.op(inputs);
   Run result{out.shape(), out.dtype(), out.to_vector(), {}};
   if (p.differentiable.empty() || !out.requires_grad()) return result;
   out.backward(lay_out(output_gradient(c, p.sample, out.shape(), p.values_of), out.shape(),
-                       out.dtype(), layout));
+                       out.dtype(), layout, device));
   for (const size_t i : p.differentiable) {
     const Tensor& grad = inputs[p.sample.inputs[i].name].grad();
     result.gradients.push_back(grad.defined() ? grad.to_vector()

@@ -1,0 +1,102 @@
+# The CUDA backend, libsing_cuda.so: opened at run time, so that one program serves machines with
+# and without a GPU. SING_CUDA=AUTO builds it where a toolkit and cuDNN are found; nothing here needs
+# a GPU or a driver.
+set(SING_CUDA AUTO CACHE STRING "The CUDA backend: AUTO, ON or OFF")
+set_property(CACHE SING_CUDA PROPERTY STRINGS AUTO ON OFF)
+set(CUDNN_ROOT "" CACHE PATH "Where cuDNN lies when it is not beside the toolkit")
+set(SING_CUDA_RPATH "" CACHE STRING "Folders in which the backend looks for cuDNN and cuBLASLt at run time")
+set(SING_HAS_CUDA OFF)
+
+function(sing_find_cuda)
+  find_program(SING_NVCC nvcc HINTS /usr/local/cuda/bin)
+  if(SING_NVCC AND NOT DEFINED ENV{CUDACXX} AND NOT CMAKE_CUDA_COMPILER)
+    set(ENV{CUDACXX} ${SING_NVCC})
+  endif()
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(NOT CMAKE_CUDA_COMPILER)
+    set(SING_CUDA_REASON "no CUDA compiler (nvcc) was found" PARENT_SCOPE)
+    return()
+  endif()
+  find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDNN_ROOT} ENV CUDNN_ROOT PATHS /usr/local/cuda
+    PATH_SUFFIXES include)
+  find_library(CUDNN_LIBRARY NAMES cudnn libcudnn.so.9 HINTS ${CUDNN_ROOT} ENV CUDNN_ROOT
+    PATHS /usr/local/cuda PATH_SUFFIXES lib lib64)
+  if(NOT CUDNN_INCLUDE_DIR OR NOT CUDNN_LIBRARY)
+    set(SING_CUDA_REASON "cuDNN was not found (set CUDNN_ROOT)" PARENT_SCOPE)
+    return()
+  endif()
+  set(SING_HAS_CUDA ON PARENT_SCOPE)
+endfunction()
+
+if(NOT SING_CUDA MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "SING_CUDA must be AUTO, ON or OFF, not '${SING_CUDA}'")
+endif()
+if(CMAKE_CUDA_ARCHITECTURES MATCHES "native")
+  message(FATAL_ERROR "CMAKE_CUDA_ARCHITECTURES=native builds for whatever GPU is here, silently for "
+    "an old one where there is none: name them, as 90-real")
+endif()
+if(NOT SING_CUDA STREQUAL "OFF")
+  sing_find_cuda()
+  if(SING_CUDA STREQUAL "ON" AND NOT SING_HAS_CUDA)
+    message(FATAL_ERROR "SING_CUDA=ON, but ${SING_CUDA_REASON}")
+  endif()
+endif()
+
+# One list of files for the real backend and for the one of the tests, which a host compiler builds.
+file(GLOB SING_CUDA_KERNELS CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
+file(GLOB SING_CUDA_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/backend/cuda/*.cpp)
+file(GLOB_RECURSE SING_CUDA_LIBRARY_SOURCES CONFIGURE_DEPENDS
+  ${PROJECT_SOURCE_DIR}/src/backend/cuda/*/*.cpp)  # users of cuDNN and cuBLASLt, by folder
+set(SING_CUDA_FLAGS SING_CUDA_OLDEST_ARCHITECTURE=90)
+
+if(SING_HAS_CUDA)
+  if(NOT CMAKE_CUDA_ARCHITECTURES)
+    set(CMAKE_CUDA_ARCHITECTURES 90-real CACHE STRING "")
+  endif()
+  if(SING_CCACHE AND PROJECT_IS_TOP_LEVEL AND NOT CMAKE_CUDA_COMPILER_LAUNCHER)
+    set(CMAKE_CUDA_COMPILER_LAUNCHER ${CMAKE_CXX_COMPILER_LAUNCHER})
+  endif()
+  enable_language(CUDA)
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 knows no C++20 for nvcc, and says nothing
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+  endif()
+  find_package(CUDAToolkit REQUIRED)
+  set(oldest 1000)
+  foreach(architecture IN LISTS CMAKE_CUDA_ARCHITECTURES)
+    string(REGEX MATCH "^[0-9]+" number "${architecture}")
+    if(number LESS oldest)
+      set(oldest ${number})
+    endif()
+  endforeach()
+
+  add_library(sing_cuda MODULE ${SING_CUDA_KERNELS} ${SING_CUDA_SOURCES} ${SING_CUDA_LIBRARY_SOURCES})
+  target_compile_features(sing_cuda PRIVATE cxx_std_20)
+  target_include_directories(sing_cuda PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src)
+  target_include_directories(sing_cuda SYSTEM PRIVATE ${CUDNN_INCLUDE_DIR})
+  target_compile_definitions(sing_cuda PRIVATE SING_CUDA_OLDEST_ARCHITECTURE=${oldest})
+  target_compile_options(sing_cuda PRIVATE
+    $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers -ffp-contract=off>
+    $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr --expt-extended-lambda -Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers
+      -Xptxas=-warn-spills>)
+  if(SING_WERROR)
+    target_compile_options(sing_cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Werror>
+      $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings -Xcompiler=-Werror>)
+  endif()
+  target_link_libraries(sing_cuda PRIVATE sing CUDA::cudart_static CUDA::cublasLt ${CUDNN_LIBRARY})
+  set_target_properties(sing_cuda PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
+    CUDA_EXTENSIONS OFF CUDA_RUNTIME_LIBRARY Static POSITION_INDEPENDENT_CODE ON
+    CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
+    LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
+    # CMake takes the toolkit's folder for one the loader knows and would write nothing.
+    BUILD_RPATH "${CUDAToolkit_LIBRARY_DIR};${SING_CUDA_RPATH}"
+    INSTALL_RPATH "$ORIGIN;${CUDAToolkit_LIBRARY_DIR};${SING_CUDA_RPATH}")
+  if(SING_INSTALL)
+    include(GNUInstallDirs)
+    install(TARGETS sing_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  endif()
+  message(STATUS "CUDA backend: ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${CMAKE_CUDA_ARCHITECTURES}, ${CUDNN_LIBRARY}")
+elseif(NOT SING_CUDA STREQUAL "OFF")
+  message(STATUS "CUDA backend: not built, ${SING_CUDA_REASON}")
+endif()

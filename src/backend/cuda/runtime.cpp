@@ -1,0 +1,160 @@
+#include "backend/cuda/runtime.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "sing/backend/memory.h"
+#include "sing/core/error.h"
+
+namespace sing::cuda {
+namespace {
+
+cudaMemcpyKind kind_of(backend::CopyKind kind) {
+  switch (kind) {
+    case backend::CopyKind::host_to_host:
+      return cudaMemcpyHostToHost;
+    case backend::CopyKind::host_to_device:
+      return cudaMemcpyHostToDevice;
+    case backend::CopyKind::device_to_host:
+      return cudaMemcpyDeviceToHost;
+    case backend::CopyKind::device_to_device:
+      return cudaMemcpyDeviceToDevice;
+  }
+  return cudaMemcpyDefault;
+}
+
+bool switched_on(const char* variable) {
+  const char* text = std::getenv(variable);
+  return text != nullptr && *text != '\0' && std::strcmp(text, "0") != 0;
+}
+
+}  // namespace
+
+void Runtime::select(int index) {
+  if (index_ == index) return;
+  if (index_ >= 0)
+    throw DeviceError("cuda:" + std::to_string(index) + " after cuda:" + std::to_string(index_) +
+                          ": one process uses one GPU",
+                      {}, "start one process per GPU");
+  int count = 0;
+  check(cudaGetDeviceCount(&count), "counting the devices");
+  if (index < 0 || index >= count)
+    throw DeviceError("cuda:" + std::to_string(index) + " does not exist: this machine has " +
+                          std::to_string(count) + " CUDA device" + (count == 1 ? "" : "s"),
+                      {}, "device: cuda takes the first one");
+  check(cudaSetDevice(index), "choosing the device");
+  check(cudaGetDeviceProperties(&properties_, index), "asking for the properties of the device");
+  for (cudaStream_t& stream : streams_)
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream");
+  void* host = nullptr;
+  check(cudaHostAlloc(&host, sizeof(Fault), cudaHostAllocMapped), "pinning memory");
+  fault_ = new (host) Fault{};
+  waits_ = switched_on("SING_CUDA_SYNC");
+  index_ = index;
+}
+
+void* Runtime::allocate(size_t bytes, Stream stream) {
+  int64_t limit = 0;
+  void* memory = allocator_.allocate(bytes, native(stream), &limit);
+  if (memory == nullptr)
+    backend::throw_out_of_memory({DeviceType::cuda, static_cast<int16_t>(index_)}, bytes, limit);
+  return memory;
+}
+
+void Runtime::release(void* memory, size_t bytes, Stream stream) noexcept {
+  allocator_.release(memory, bytes, native(stream));
+}
+
+void Runtime::copy(void* to, const void* from, size_t bytes, backend::CopyKind kind,
+                   Stream stream) {
+  if (bytes == 0) return;
+  check(cudaMemcpyAsync(to, from, bytes, kind_of(kind), native(stream)), "a copy");
+}
+
+void Runtime::fill_zero(void* to, size_t bytes, Stream stream) {
+  if (bytes == 0) return;
+  check(cudaMemsetAsync(to, 0, bytes, native(stream)), "clearing memory");
+}
+
+Stream Runtime::stream(int index) {
+  SING_ASSERT(index >= 0 && index < kStreams);
+  return {streams_[index]};
+}
+
+void Runtime::synchronize(Stream stream) {
+  check(cudaStreamSynchronize(native(stream)), "work queued before");
+  check_fault();
+}
+
+void Runtime::check_fault() {
+  if (fault_->code == 0) return;
+  const Fault found = std::exchange(*fault_, Fault{});
+  throw DataError("index " + std::to_string(found.value) + " is out of range: wanted 0 to " +
+                      std::to_string(found.limit - 1),
+                  {}, "check the labels or token ids of the data set", "E0305");
+}
+
+backend::MemoryStatistics Runtime::memory() const {
+  return allocator_.statistics();
+}
+void Runtime::reset_peak() {
+  allocator_.reset_peak();
+}
+size_t Runtime::granted(size_t bytes) const {
+  return allocator_.granted(bytes);
+}
+
+std::string Runtime::description() const {
+  char text[400];
+  std::snprintf(text, sizeof text, "%s, compute capability %d.%d, %.0f GiB", properties_.name,
+                properties_.major, properties_.minor,
+                static_cast<double>(properties_.totalGlobalMem) / 0x1p30);
+  return text;
+}
+
+Runtime& runtime() {
+  static Runtime* instance = new Runtime;  // never destroyed: outlives every static tensor
+  return *instance;
+}
+
+cudaStream_t native(Stream stream) {
+  return stream.handle ? static_cast<cudaStream_t>(stream.handle) : runtime().compute_stream();
+}
+
+void check(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();
+  const std::string device = "cuda:" + std::to_string(std::max(0, runtime().index()));
+  const std::string words =
+      std::string(what) + " failed on " + device + ": " + cudaGetErrorString(status);
+  const char* op = backend::current_op();
+  if (status == cudaErrorMemoryAllocation)
+    throw OutOfMemoryError("out of GPU memory", words, {}, "E0602");
+  throw BackendError(words, op ? op : "", "SING_CUDA_SYNC=1 shows the op it belongs to");
+}
+
+void launched(Stream stream) {
+  if (runtime().waits_after_launches()) check(cudaStreamSynchronize(native(stream)), "a kernel");
+}
+
+Fault* fault() {
+  return runtime().fault();
+}
+int multiprocessors() {
+  return runtime().multiprocessors();
+}
+
+Workspace::Workspace(size_t bytes, Stream stream)
+    : data_(runtime().allocate(bytes, stream)), bytes_(bytes), stream_(stream) {
+  backend::book_memory(DeviceType::cuda, backend::MemoryPurpose::workspace,
+                       static_cast<int64_t>(runtime().granted(bytes_)));
+}
+Workspace::~Workspace() {
+  backend::book_memory(DeviceType::cuda, backend::MemoryPurpose::workspace,
+                       -static_cast<int64_t>(runtime().granted(bytes_)));
+  runtime().release(data_, bytes_, stream_);
+}
+
+}  // namespace sing::cuda

@@ -1,0 +1,57 @@
+#pragma once
+#include <cuda_runtime.h>
+
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "backend/cuda/allocator.h"
+#include "kernels/cuda/backend.h"
+#include "sing/backend/runtime.h"
+
+namespace sing::cuda {
+
+/// One GPU of this process: its memory, a stream to compute on (0) and one for copies beside it
+/// (1). The device is chosen by the first `select`; one process uses one GPU.
+class Runtime final : public backend::DeviceRuntime {
+ public:
+  void select(int index) override;
+  void* allocate(size_t bytes, Stream stream) override;
+  void release(void* memory, size_t bytes, Stream stream) noexcept override;
+  void copy(void* to, const void* from, size_t bytes, backend::CopyKind kind,
+            Stream stream) override;
+  void fill_zero(void* to, size_t bytes, Stream stream) override;
+  Stream stream(int index) override;
+  void synchronize(Stream stream) override;
+  backend::MemoryStatistics memory() const override;
+  void reset_peak() override;
+  std::string description() const override;
+  size_t granted(size_t bytes) const override;
+
+  cudaStream_t compute_stream() const { return streams_[0]; }
+  Fault* fault() const { return fault_; }
+  int multiprocessors() const { return properties_.multiProcessorCount; }
+  const cudaDeviceProp& properties() const { return properties_; }
+  int index() const { return index_; }
+  Allocator& allocator() { return allocator_; }
+  bool waits_after_launches() const { return waits_; }
+
+ private:
+  /// Throws the DataError of what a kernel found, once.
+  void check_fault();
+
+  static constexpr int kStreams = 2;
+  int index_ = -1;
+  cudaDeviceProp properties_{};
+  cudaStream_t streams_[kStreams] = {};
+  Allocator allocator_;
+  Fault* fault_ = nullptr;
+  bool waits_ = false;
+};
+
+Runtime& runtime();
+
+/// A sentence that says why no device can be used, or nullptr.
+const char* probe() noexcept;
+
+}  // namespace sing::cuda
