@@ -3,6 +3,7 @@
 
 #include "sing/backend/kernel_slot.h"
 #include "sing/core/dtype.h"
+#include "sing/core/random.h"
 
 namespace sing::kernels {
 
@@ -14,8 +15,7 @@ struct DropoutArgs {
   void* y;        ///< may be x
   DType dtype;
   int64_t n;
-  uint32_t key[2];    ///< philox_key of the RandomKey
-  uint64_t position;  ///< the key's position: the upper half of the counter
+  RandomKey key;  ///< whole: a captured step is replayed under other epochs
   uint64_t threshold;
   double scale;
   Stream stream;

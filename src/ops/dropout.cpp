@@ -1,6 +1,5 @@
 #include "sing/ops/dropout.h"
 
-#include <array>
 #include <cmath>
 
 #include "kernels/dropout.h"
@@ -18,10 +17,7 @@ Tensor masked(const Tensor& x, double p, const RandomKey& key) {
   a.y = y.mutable_raw();
   a.dtype = x.dtype();
   a.n = x.numel();
-  const std::array<uint32_t, 2> words = philox_key(key);
-  a.key[0] = words[0];
-  a.key[1] = words[1];
-  a.position = key.position;
+  a.key = key;
   a.threshold = static_cast<uint64_t>(std::llround(p * 0x1p32));
   a.scale = p < 1 ? 1 / (1 - p) : 0;
   kernels::dropout_map(x.device().type, a);

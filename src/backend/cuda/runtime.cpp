@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "kernels/cuda/random.h"
 #include "sing/backend/memory.h"
 #include "sing/core/error.h"
 
@@ -137,6 +138,10 @@ void check(cudaError_t status, const char* what) {
 
 void launched(Stream stream) {
   if (runtime().waits_after_launches()) check(cudaStreamSynchronize(native(stream)), "a kernel");
+}
+
+DeviceKey device_key(const RandomKey& key) {
+  return make_device_key(key, runtime().replay_epoch());
 }
 
 Fault* fault() {

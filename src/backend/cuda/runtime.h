@@ -35,6 +35,10 @@ class Runtime final : public backend::DeviceRuntime {
   int index() const { return index_; }
   Allocator& allocator() { return allocator_; }
   bool waits_after_launches() const { return waits_; }
+  /// While a step is being captured: where its replays read the epoch of random keys, in device
+  /// memory. nullptr otherwise: the epoch is the number in the key.
+  const uint64_t* replay_epoch() const { return replay_epoch_; }
+  void set_replay_epoch(const uint64_t* epoch) { replay_epoch_ = epoch; }
 
  private:
   /// Throws the DataError of what a kernel found, once.
@@ -47,6 +51,7 @@ class Runtime final : public backend::DeviceRuntime {
   Allocator allocator_;
   Fault* fault_ = nullptr;
   bool waits_ = false;
+  const uint64_t* replay_epoch_ = nullptr;
 };
 
 Runtime& runtime();

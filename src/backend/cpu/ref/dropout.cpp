@@ -20,13 +20,14 @@ void map(const DropoutArgs& a) {
   const T* x = static_cast<const T*>(a.x);
   T* y = static_cast<T*>(a.y);
   const V scale = static_cast<V>(a.scale);
+  const std::array<uint32_t, 2> key = philox_key(a.key);
+  const uint64_t position = a.key.position;
   parallel_ranges(a.n, kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i += 4) {
       const uint64_t block = static_cast<uint64_t>(i) / 4;
       const std::array<uint32_t, 4> bits =
-          philox4x32({a.key[0], a.key[1]},
-                     {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
-                      static_cast<uint32_t>(a.position), static_cast<uint32_t>(a.position >> 32)});
+          philox4x32(key, {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
+                           static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32)});
       const int64_t last = std::min<int64_t>(end, i + 4);
       for (int64_t k = i; k < last; ++k)
         y[k] = bits[static_cast<size_t>(k - i)] >= a.threshold

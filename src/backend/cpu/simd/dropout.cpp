@@ -11,10 +11,8 @@ namespace {
 constexpr int64_t kGrain = 1 << 12;
 
 template <bool kBf16>
-void map_range(const DropoutArgs& a, int64_t begin, int64_t end) {
+void map_range(const DropoutArgs& a, const PhiloxKey& key, int64_t begin, int64_t end) {
   using E = Elements<kBf16>;
-  const PhiloxKey key{a.key[0], a.key[1], static_cast<uint32_t>(a.position),
-                      static_cast<uint32_t>(a.position >> 32)};
   const vf scale = set1(static_cast<float>(a.scale));
   // Unsigned words are compared as signed ones with the top bit turned. threshold <= 2^32 - 1 here.
   const vi threshold =
@@ -34,11 +32,14 @@ void map_range(const DropoutArgs& a, int64_t begin, int64_t end) {
 
 bool dropout(const DropoutArgs& a) {
   if (!is_f32_or_bf16(a.dtype) || a.threshold > 0xffffffffu) return false;
+  const auto words = philox_key(a.key);
+  const PhiloxKey key{words[0], words[1], static_cast<uint32_t>(a.key.position),
+                      static_cast<uint32_t>(a.key.position >> 32)};
   parallel_ranges(a.n, kGrain, [&](int64_t begin, int64_t end) {
     if (a.dtype == DType::bf16)
-      map_range<true>(a, begin, end);
+      map_range<true>(a, key, begin, end);
     else
-      map_range<false>(a, begin, end);
+      map_range<false>(a, key, begin, end);
   });
   return true;
 }
