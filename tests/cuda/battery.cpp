@@ -41,6 +41,7 @@ void check_device(const OpCase& c) {
       }
       const std::string where = c.name() + ", sample " + sample.name + ", " + name_of(layout);
       for (const DType dtype : c.dtypes()) {
+        if (dtype == DType::f16) continue;  // stored and converted there, not computed in
         const Run got = run(c, p, dtype, layout, kCuda);
         expect_run_close(got, wanted, allowed(c, dtype, sample, wanted.shape), p,
                          c.gradient_floor(), where + ", " + std::string(sing::name_of(dtype)));
