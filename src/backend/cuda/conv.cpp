@@ -1,0 +1,41 @@
+// Convolution: cuDNN where it has a plan, own kernels for the rest.
+#include "kernels/conv.h"
+
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/conv_direct.h"
+#if !defined(SING_CUDA_EMULATED)
+#include "backend/cuda/cudnn/convolution.h"
+#endif
+
+namespace sing::cuda {
+namespace {
+
+/// False where the library does not serve these arguments, or cannot be there.
+template <class Args>
+bool by_library([[maybe_unused]] const Args& args) {
+#if defined(SING_CUDA_EMULATED)
+  return false;
+#else
+  return cudnn::try_convolution(args);
+#endif
+}
+
+void forward(const kernels::Conv2dFwdArgs& args) {
+  if (!by_library(args)) conv2d_forward_direct(args);
+}
+
+void backward_data(const kernels::Conv2dBwdDataArgs& args) {
+  if (!by_library(args)) conv2d_backward_data_direct(args);
+}
+
+void backward_weight(const kernels::Conv2dBwdWeightArgs& args) {
+  if (args.grad_weight != nullptr && !by_library(args)) conv2d_backward_weight_direct(args);
+  if (args.grad_bias != nullptr) conv2d_backward_bias(args);
+}
+
+SING_CUDA_KERNEL(kernels::conv2d_fwd, forward)
+SING_CUDA_KERNEL(kernels::conv2d_bwd_data, backward_data)
+SING_CUDA_KERNEL(kernels::conv2d_bwd_weight, backward_weight)
+
+}  // namespace
+}  // namespace sing::cuda

@@ -1,0 +1,108 @@
+#include "backend/cuda/cudnn/library.h"
+
+#include <cstdlib>
+
+#include "backend/cuda/runtime.h"
+#include "kernels/cuda/backend.h"
+#include "sing/core/atomic_file.h"
+#include "sing/core/error.h"
+#include "sing/core/log.h"
+
+namespace sing::cuda::cudnn {
+namespace {
+
+constexpr size_t kPlans = 512;
+constexpr uint64_t kLargestFile = uint64_t{16} << 20;
+
+std::string device_text() {
+  const cudaDeviceProp& p = runtime().properties();
+  return std::string(p.name) + ", compute capability " + std::to_string(p.major) + "." +
+         std::to_string(p.minor) + ", " + std::to_string(p.multiProcessorCount) +
+         " multiprocessors";
+}
+
+}  // namespace
+
+Library& Library::get() {
+  static Library* library = new Library;  // never destroyed: others' destructors may still call
+  return *library;
+}
+
+Library::Library()
+    : version_(static_cast<int64_t>(cudnnGetVersion())),
+      plans_(kPlans),
+      choices_(version_, device_text()) {
+  if (version_ / 10000 != CUDNN_MAJOR)
+    throw BackendError("this backend was built for cuDNN " + std::to_string(CUDNN_MAJOR) +
+                       " and found version " + std::to_string(version_));
+  cudnn::check(cudnnCreate(&handle_), "start on " + device_text());
+  if (const char* file = std::getenv("SING_CUDA_PLANS")) file_ = file;
+  if (!file_.empty()) read_choices();
+}
+
+void Library::read_choices() {
+  FileSystem& files = posix_file_system();
+  if (!files.stat(file_).ok()) return;  // the first run writes it
+  try {
+    const std::string text(read_file(files, file_, kLargestFile).text());
+    if (!choices_.read(text, file_))
+      log_info("cudnn: " + file_ + " was written for another device or version; choosing anew");
+  } catch (const DataError& error) {
+    log_warning("cudnn: plans are chosen anew: " + std::string(error.what()));
+  }
+}
+
+void Library::write_choices() const {
+  try {
+    write_file_atomically(file_, choices_.to_json());
+  } catch (const CheckpointError& error) {
+    log_warning("cudnn: chosen plans are not kept: " + std::string(error.what()));
+  }
+}
+
+std::shared_ptr<const Plan> Library::make_plan(const PlanKey& key, const PlanRules& rules,
+                                               const std::function<Graph(const Target&)>& make) {
+  const Target target{handle_, nullptr};
+  std::string reason, name;
+  std::unique_ptr<Plan> plan;
+  const EngineChoice* known = choices_.find(key);
+  try {
+    Graph graph = make(target);
+    name = graph.name();
+    plan = find_plan(std::move(graph), target, rules, known, reason);
+  } catch (const BackendError& error) {  // a graph that cuDNN does not accept at all
+    name = error.where();
+    reason = error.what();
+  }
+  if (plan == nullptr) {
+    log_info("cudnn: no plan for " + name + " (" + reason + "); own kernels serve it");
+    return nullptr;
+  }
+  log_debug("cudnn: " + name + ": engine " + std::to_string(plan->choice().engine) +
+            ", workspace " + std::to_string(plan->workspace_bytes()) + " bytes");
+  if (!file_.empty() && (known == nullptr || *known != plan->choice())) {
+    choices_.put(key, name, plan->choice());
+    write_choices();
+  }
+  return plan;
+}
+
+std::shared_ptr<const Plan> Library::plan(const PlanKey& key, const PlanRules& rules,
+                                          const std::function<Graph(const Target&)>& make) {
+  return plans_.get(key, [&] { return make_plan(key, rules, make); });
+}
+
+void Library::run(const Plan& plan, std::span<const std::pair<int64_t, void*>> tensors,
+                  Stream stream, bool zero_workspace) {
+  const auto bytes = static_cast<size_t>(plan.workspace_bytes());
+  const Workspace workspace(bytes, stream);
+  if (zero_workspace) runtime().fill_zero(workspace.data(), bytes, stream);
+  {
+    const std::lock_guard lock(handle_mutex_);
+    cudnn::check(cudnnSetStream(handle_, native(stream)), "choose a stream");
+    plan.run(handle_, tensors, workspace.data());
+  }
+  launched(stream);
+}
+
+}  // namespace sing::cuda::cudnn

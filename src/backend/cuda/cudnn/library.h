@@ -1,0 +1,47 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <utility>
+
+#include "backend/cuda/cudnn/choices.h"
+#include "backend/cuda/cudnn/plan.h"
+#include "backend/cuda/cudnn/plan_cache.h"
+#include "sing/core/device.h"
+
+namespace sing::cuda::cudnn {
+
+/// cuDNN on this process's device: one handle, the plans in use, and the choices behind them.
+/// Thread-safe. SING_CUDA_PLANS=FILE keeps the choices: engines are read from there before cuDNN is
+/// asked, and every new one is added.
+class Library {
+ public:
+  /// Started by the first call; lives until the process ends. Throws BackendError.
+  static Library& get();
+
+  /// The plan for `key`, made from the graph that `make` builds when it is not known yet; null when
+  /// cuDNN has no engine for it (asked once, then remembered).
+  std::shared_ptr<const Plan> plan(const PlanKey& key, const PlanRules& rules,
+                                   const std::function<Graph(const Target&)>& make);
+  /// Queues the plan on `stream` with scratch memory of its own, set to zero first when asked.
+  void run(const Plan& plan, std::span<const std::pair<int64_t, void*>> tensors, Stream stream,
+           bool zero_workspace = false);
+  int64_t version() const { return version_; }
+
+ private:
+  Library();
+  std::shared_ptr<const Plan> make_plan(const PlanKey& key, const PlanRules& rules,
+                                        const std::function<Graph(const Target&)>& make);
+  void read_choices();
+  void write_choices() const;
+
+  int64_t version_;
+  cudnnHandle_t handle_ = nullptr;
+  std::mutex handle_mutex_;  // a handle has one stream at a time
+  PlanCache<Plan> plans_;
+  std::string file_;
+  Choices choices_;
+};
+
+}  // namespace sing::cuda::cudnn

@@ -1,0 +1,12 @@
+#pragma once
+
+// How exactly the libraries have to compute. Read once, from the environment.
+namespace sing::cuda {
+
+/// f32 products may round their operands to TF32 (10 bits): SING_CUDA_TF32=1. Off by default.
+bool allow_tf32();
+/// The same bits on every run of the same card and libraries. SING_CUDA_DETERMINISTIC=0 allows
+/// faster algorithms that add in any order.
+bool deterministic();
+
+}  // namespace sing::cuda

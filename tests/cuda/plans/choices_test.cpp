@@ -1,0 +1,106 @@
+// Chosen engines as text, which engines may be chosen, and the cache of plans.
+#include "backend/cuda/cudnn/choices.h"
+
+#include <gtest/gtest.h>
+
+#include "backend/cuda/cudnn/plan_cache.h"
+#include "sing/core/error.h"
+
+namespace sing::test {
+namespace {
+
+using namespace cuda::cudnn;  // NOLINT: the whole file is about it
+
+TEST(CudnnChoices, ReadBackWhatWasWritten) {
+  Choices written(91900, "card");
+  written.put({1, 2, 3}, "a graph", {62, {{2, 5}, {25, 0}}});
+  written.put({1, 2}, "another", {7, {}});
+  Choices read(91900, "card");
+  read.put({9}, "was there", {1, {}});
+  ASSERT_TRUE(read.read(written.to_json(), "text"));
+  EXPECT_EQ(read.size(), 3u);
+  ASSERT_NE(read.find({1, 2, 3}), nullptr);
+  EXPECT_EQ(*read.find({1, 2, 3}), (EngineChoice{62, {{2, 5}, {25, 0}}}));
+  EXPECT_EQ(*read.find({1, 2}), (EngineChoice{7, {}}));
+  EXPECT_EQ(*read.find({9}), (EngineChoice{1, {}}));
+  EXPECT_EQ(read.find({1}), nullptr);
+}
+
+TEST(CudnnChoices, OfAnotherVersionOrDeviceAreNotTaken) {
+  Choices written(91900, "card");
+  written.put({1}, "a graph", {62, {}});
+  Choices older(91800, "card"), other(91900, "other card");
+  EXPECT_FALSE(older.read(written.to_json(), "text"));
+  EXPECT_FALSE(other.read(written.to_json(), "text"));
+  EXPECT_EQ(older.size() + other.size(), 0u);
+}
+
+TEST(CudnnChoices, DamagedTextChangesNothing) {
+  Choices choices(91900, "card");
+  choices.put({1}, "a graph", {62, {}});
+  const std::string head = R"({"cudnn": 91900, "device": "card", "plans": )";
+  for (const std::string& text :
+       {std::string("{"), std::string("[]"), head + "3}",
+        head + R"([{"name": "x", "key": [2], "engine": 1, "knobs": [[1]]}]})",
+        head + R"([{"name": "x", "key": [2], "engine": "1", "knobs": []}]})",
+        head + R"([{"name": "x", "key": [2], "engine": 1, "knobs": []}, {"name": "y"}]})"})
+    EXPECT_THROW(choices.read(text, "text"), DataError) << text;
+  EXPECT_EQ(choices.size(), 1u);
+}
+
+TEST(CudnnPlanRules, ByNumericalNotes) {
+  using Notes = std::vector<int64_t>;
+  const Notes none, random{CUDNN_NUMERICAL_NOTE_TENSOR_CORE, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC};
+  EXPECT_TRUE(allowed(none, {true, true}));
+  EXPECT_FALSE(allowed(random, {true, false}));
+  EXPECT_TRUE(allowed(random, {false, false}));
+  for (const int64_t note :
+       {CUDNN_NUMERICAL_NOTE_TENSOR_CORE, CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS,
+        CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION, CUDNN_NUMERICAL_NOTE_FFT,
+        CUDNN_NUMERICAL_NOTE_WINOGRAD}) {
+    EXPECT_FALSE(allowed(Notes{note}, {true, true})) << note;
+    EXPECT_TRUE(allowed(Notes{note}, {true, false})) << note;
+  }
+}
+
+TEST(CudnnPlanCache, KeepsThoseUsedLast) {
+  PlanCache<int> cache(2);
+  int made = 0;
+  const auto get = [&](int64_t key) {
+    return cache.get({key}, [&] { return std::make_shared<const int>(++made); });
+  };
+  const auto first = get(1);
+  get(2);
+  EXPECT_EQ(get(1), first);  // now 2 is the one not used for longest
+  get(3);
+  EXPECT_EQ(cache.size(), 2u);
+  EXPECT_EQ(get(1), first);
+  EXPECT_EQ(made, 3);
+  get(2);
+  EXPECT_EQ(made, 4);
+}
+
+TEST(CudnnPlanCache, RemembersRefusalsButNoErrors) {
+  PlanCache<int> cache(4);
+  int asked = 0;
+  const auto refuse = [&]() -> std::shared_ptr<const int> {
+    ++asked;
+    return nullptr;
+  };
+  EXPECT_EQ(cache.get({1}, refuse), nullptr);
+  EXPECT_EQ(cache.get({1}, refuse), nullptr);
+  EXPECT_EQ(asked, 1);
+  const auto fail = []() -> std::shared_ptr<const int> { throw BackendError("no"); };
+  EXPECT_THROW(cache.get({2}, fail), BackendError);
+  EXPECT_EQ(*cache.get({2}, [] { return std::make_shared<const int>(5); }), 5);
+}
+
+TEST(CudnnAlignment, IsThatOfTheWorstPointer) {
+  const auto at = [](uintptr_t address) { return reinterpret_cast<const void*>(address); };
+  EXPECT_EQ(alignment_of({at(4096), at(64), nullptr}), 16);
+  EXPECT_EQ(alignment_of({at(4096), at(72)}), 8);
+  EXPECT_EQ(alignment_of({at(4098), at(72)}), 2);
+}
+
+}  // namespace
+}  // namespace sing::test
