@@ -1,0 +1,120 @@
+#pragma once
+// Sums over the rows of a matrix, one result per column. Threads side by side take neighbouring
+// columns, N at a time, and threads behind each other share the rows; blocks take chunks of rows,
+// whose sums a second launch adds in their order. Chunks depend on the sizes alone.
+#include <algorithm>
+
+#include "kernels/cuda/element.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/reduce.h"
+
+namespace sing::cuda {
+
+inline constexpr int kColumnThreads = 256;
+/// Rows that a thread loads before it uses the first, so that enough bytes are under way.
+inline constexpr int kColumnUnroll = 4;
+
+/// How a launch of blockDim (wide, kColumnThreads / wide) covers rows x packs.
+struct ColumnPlan {
+  int wide;                ///< threads side by side, a power of two
+  int64_t across;          ///< blocks side by side
+  int64_t rows_per_block;  ///< of one chunk
+  int64_t chunks;
+  Grid grid() const {
+    return {dim3(static_cast<unsigned>(across * chunks)),
+            dim3(static_cast<unsigned>(wide), static_cast<unsigned>(kColumnThreads / wide)), 0};
+  }
+};
+inline ColumnPlan column_plan(int64_t rows, int64_t packs) {
+  ColumnPlan plan{};
+  plan.wide = 1;
+  while (plan.wide < kWarp && plan.wide < packs) plan.wide *= 2;
+  plan.across = (packs + plan.wide - 1) / plan.wide;
+  const int64_t deep = kColumnThreads / plan.wide;
+  // About eight blocks for each of 132 multiprocessors; at least 8 rows a thread, which pay for the
+  // second launch, and at most 128, which keep sums short.
+  const int64_t each = std::clamp<int64_t>(rows * plan.across / (deep * 1056), 8, 128);
+  plan.rows_per_block = each / kColumnUnroll * kColumnUnroll * deep;
+  plan.chunks = std::max<int64_t>(1, (rows + plan.rows_per_block - 1) / plan.rows_per_block);
+  return plan;
+}
+
+/// Where a thread of such a launch works.
+struct ColumnPlace {
+  int64_t pack, row, end, step, chunk;
+  SING_DEVICE ColumnPlace(int64_t rows, int64_t rows_per_block, int64_t across)
+      : pack(static_cast<int64_t>(blockIdx.x) % across * blockDim.x + threadIdx.x),
+        row(static_cast<int64_t>(blockIdx.x) / across * rows_per_block + threadIdx.y),
+        end(min(rows, (static_cast<int64_t>(blockIdx.x) / across + 1) * rows_per_block)),
+        step(blockDim.y),
+        chunk(static_cast<int64_t>(blockIdx.x) / across) {}
+  static SING_DEVICE int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+};
+
+/// Adds Q sums of N columns over the threads of a block that share columns, in their order, and
+/// calls done(column within the block, sums) once per column. Every thread must call it.
+template <int Q, int N, class Done>
+SING_DEVICE void add_columns(const double (&values)[Q][N], Done done) {
+  __shared__ double buffer[kColumnThreads * N];
+  const int wide = static_cast<int>(blockDim.x), deep = static_cast<int>(blockDim.y);
+  const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
+  const int own = y * wide + x;  // column own / wide of pack own % wide
+  double sums[Q];
+#pragma unroll
+  for (int q = 0; q < Q; ++q) {
+    __syncthreads();
+#pragma unroll
+    for (int k = 0; k < N; ++k) buffer[(y * N + k) * wide + x] = values[q][k];
+    __syncthreads();
+    sums[q] = 0;
+    if (own < wide * N)
+      for (int i = 0; i < deep; ++i) sums[q] += buffer[i * N * wide + own];
+  }
+  if (own < wide * N) done(own % wide * N + own / wide, sums);
+}
+
+/// partial is [chunks, Q, cols]: calls finish(column, sums) with the Q sums over the chunks.
+template <int Q, class Finish>
+__global__ void finish_columns_kernel(const double* partial, int64_t chunks, int64_t cols,
+                                      Finish finish) {
+  __shared__ double buffer[Q][kWarp][kWarp + 1];
+  const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kWarp;
+  double sums[Q] = {};
+  if (first + x < cols)
+#pragma unroll 4
+    for (int64_t chunk = y; chunk < chunks; chunk += kWarp)
+#pragma unroll
+      for (int q = 0; q < Q; ++q) sums[q] += partial[(chunk * Q + q) * cols + first + x];
+#pragma unroll
+  for (int q = 0; q < Q; ++q) buffer[q][y][x] = sums[q];
+  __syncthreads();
+#pragma unroll
+  for (int q = 0; q < Q; ++q) sums[q] = warp_reduce(buffer[q][x][y]);
+  if (x == 0 && first + y < cols) finish(first + y, sums);
+}
+
+template <int Q, class Finish>
+void finish_columns(const double* partial, int64_t chunks, int64_t cols, const Finish& finish,
+                    Stream stream) {
+  const Grid grid{dim3(static_cast<unsigned>((cols + kWarp - 1) / kWarp)), dim3(kWarp, kWarp), 0};
+  launch(finish_columns_kernel<Q, Finish>, grid, stream, partial, chunks, cols, finish);
+}
+
+/// out[i] = value, or += where `accumulate`, for a floating dtype known at run time.
+SING_DEVICE void store_number(void* out, DType dtype, int64_t i, double value, bool accumulate) {
+  const auto put = [&](auto* to) {
+    using T = std::remove_pointer_t<decltype(to)>;
+    to[i] = from_value<T>(accumulate ? value + static_cast<double>(to_value(to[i])) : value);
+  };
+  if (dtype == DType::f32)
+    put(static_cast<float*>(out));
+  else if (dtype == DType::bf16)
+    put(static_cast<bfloat16*>(out));
+  else if (dtype == DType::f64)
+    put(static_cast<double*>(out));
+  else
+    put(static_cast<float16*>(out));
+}
+
+}  // namespace sing::cuda
