@@ -77,7 +77,7 @@ if(SING_HAS_CUDA)
   target_include_directories(sing_cuda SYSTEM PRIVATE ${CUDNN_INCLUDE_DIR})
   target_compile_definitions(sing_cuda PRIVATE SING_CUDA_OLDEST_ARCHITECTURE=${oldest})
   target_compile_options(sing_cuda PRIVATE
-    $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers -ffp-contract=off>
+    $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers -Wno-unknown-pragmas -ffp-contract=off>
     $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr --expt-extended-lambda -Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers
       -Xptxas=-warn-spills>)
   if(SING_WERROR)
