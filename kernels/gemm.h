@@ -30,8 +30,10 @@ struct GemmArgs {
   bool accumulate;
   Epilogue epilogue;
   const void* bias;  // n elements, or nullptr
-  /// Where the derivative of the activation goes (layout and dtype of c), or nullptr: it shares the
-  /// costly part with the activation, and backward is then a product.
+  /// Where what activation_grad needs goes (layout and dtype of c), or nullptr. On the CPU the
+  /// derivative of the activation: it shares the costly part with the activation, and backward is
+  /// then a product. On CUDA the value before the activation: arithmetic is free there beside
+  /// memory, and a library's product can write that value, not the derivative.
   void* slope;
   Stream stream;
 };
@@ -40,10 +42,10 @@ struct GemmArgs {
 /// bias_grad[j] (+)= sum_i grad_pre[i, j]. Dense m x n.
 struct ActivationGradArgs {
   const void* grad;
-  const void* kept;       // nullptr with Epilogue::none; relu: its output; else the slope gemm kept
-  void* grad_pre;         // nullptr: only the sums are wanted; may be `grad` or `kept` itself
-  void* bias_grad;        // nullptr: not wanted
-  DType dtype;            // of grad, kept and grad_pre
+  const void* kept;  // nullptr with Epilogue::none; relu: its output; else what gemm left in slope
+  void* grad_pre;    // nullptr: only the sums are wanted; may be `grad` or `kept` itself
+  void* bias_grad;   // nullptr: not wanted
+  DType dtype;       // of grad, kept and grad_pre
   DType bias_grad_dtype;  // dtype, f32 or f64
   bool accumulate;        // bias_grad += instead of =
   Epilogue epilogue;

@@ -23,7 +23,8 @@ SING_DEVICE float activated(kernels::Epilogue epilogue, float x) {
   return x;
 }
 
-/// The derivative of `activated` at x.
+/// The derivative of `activated` at x, the value before the activation (what GemmArgs::slope keeps
+/// on CUDA; for ReLU its result does as well).
 SING_DEVICE float activation_slope(kernels::Epilogue epilogue, float x) {
   switch (epilogue) {
     case kernels::Epilogue::relu:

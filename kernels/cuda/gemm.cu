@@ -68,26 +68,26 @@ SING_DEVICE void finish(const Product& g, const T* bias, C* c, C* slope, int64_t
                         const float* sums) {
   const int64_t left = g.n - j;
   const int width = left < kOwn ? static_cast<int>(left) : kOwn;
-  Pack<C, kOwn> result, slopes;
+  Pack<C, kOwn> result, before;
 #pragma unroll
   for (int q = 0; q < kOwn; ++q) {
     if (q >= width) continue;
     float x = sums[q];
     if (g.accumulate) x += to_value(c[at + q]);
     if (bias != nullptr) x += to_value(bias[j + q]);
-    if (slope != nullptr) slopes.at[q] = from_value<C>(activation_slope(g.epilogue, x));
+    before.at[q] = from_value<C>(x);
     result.at[q] = from_value<C>(activated(g.epilogue, x));
   }
   if (g.packs && width == kOwn) {
     *reinterpret_cast<Pack<C, kOwn>*>(c + at) = result;
-    if (slope != nullptr) *reinterpret_cast<Pack<C, kOwn>*>(slope + at) = slopes;
+    if (slope != nullptr) *reinterpret_cast<Pack<C, kOwn>*>(slope + at) = before;
     return;
   }
 #pragma unroll
   for (int q = 0; q < kOwn; ++q) {
     if (q >= width) continue;
     c[at + q] = result.at[q];
-    if (slope != nullptr) slope[at + q] = slopes.at[q];
+    if (slope != nullptr) slope[at + q] = before.at[q];
   }
 }
 
