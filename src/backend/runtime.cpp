@@ -2,7 +2,9 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <mutex>
+#include <new>
 
 #include "backend/cpu/cpu_runtime.h"
 #include "backend/plugin_loader.h"
@@ -28,11 +30,52 @@ BackendState load(DeviceType device) {
 }  // namespace
 
 DeviceRuntime::~DeviceRuntime() = default;
+StreamMark::~StreamMark() = default;
+Replay::~Replay() = default;
 
 void DeviceRuntime::select(int) {}
 
 size_t DeviceRuntime::granted(size_t bytes) const {
   return bytes;
+}
+
+namespace {
+
+/// For devices whose work is done when a call returns.
+class MarkOfDoneWork final : public StreamMark {
+ public:
+  void record(Stream) override { time_ = Clock::now(); }
+  void hold(Stream) override {}
+  void wait() override {}
+  double seconds_since(const StreamMark& earlier) const override {
+    return std::chrono::duration<double>(time_ - static_cast<const MarkOfDoneWork&>(earlier).time_)
+        .count();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point time_;
+};
+
+}  // namespace
+
+void* DeviceRuntime::allocate_host(size_t bytes) {
+  return ::operator new (bytes, std::align_val_t{256});
+}
+void DeviceRuntime::release_host(void* memory) noexcept {
+  ::operator delete (memory, std::align_val_t{256});
+}
+std::unique_ptr<StreamMark> DeviceRuntime::mark(bool) {
+  return std::make_unique<MarkOfDoneWork>();
+}
+bool DeviceRuntime::can_capture() const {
+  return false;
+}
+int64_t DeviceRuntime::capacity() const {
+  return 0;
+}
+std::unique_ptr<Replay> DeviceRuntime::capture(const std::function<void()>&, const uint64_t*) {
+  throw NotImplementedError("this device does not capture work");
 }
 
 const BackendState& backend_state(DeviceType device) {

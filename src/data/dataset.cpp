@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <exception>
 #include <new>
 
+#include "sing/backend/runtime.h"
 #include "sing/core/error.h"
 
 namespace sing::data {
@@ -18,9 +20,25 @@ std::string place(const Dataset& dataset, int64_t index) {
   return fmt::format("data set {}, sample {}", dataset.name(), index);
 }
 
+/// Zeros in host memory that `device` copies from.
+Tensor staging(const Shape& shape, DType dtype, Device device) {
+  if (device.type == DeviceType::cpu) return Tensor::zeros(shape, {.dtype = dtype});
+  backend::DeviceRuntime& runtime = backend::runtime(device);
+  const auto bytes = static_cast<size_t>(checked_bytes(shape.numel(), dtype));
+  const std::shared_ptr<void> memory(runtime.allocate_host(bytes),
+                                     [&runtime](void* p) { runtime.release_host(p); });
+  std::memset(memory.get(), 0, bytes);
+  return Tensor::wrap(memory.get(), shape, dtype, memory);
+}
+
 }  // namespace
 
 Dataset::~Dataset() = default;
+BatchMaker::~BatchMaker() = default;
+
+std::unique_ptr<BatchMaker> Dataset::batch_maker(Device) const {
+  return nullptr;
+}
 
 const Field& Dataset::field(std::string_view name) const {
   std::string known;
@@ -46,7 +64,7 @@ void check_labels(std::span<const int64_t> labels, int64_t classes, const std::s
                   "E0305");
 }
 
-Batch allocate_batch(const Dataset& dataset, int64_t count) {
+Batch allocate_batch(const Dataset& dataset, int64_t count, Device device) {
   Batch batch;
   for (const Field& field : dataset.fields()) {
     std::array<int64_t, kMaxRank> dims{count};
@@ -55,8 +73,7 @@ Batch allocate_batch(const Dataset& dataset, int64_t count) {
                                    dataset.name(), field.name, kMaxRank - 1));
     std::copy(field.shape.begin(), field.shape.end(), dims.begin() + 1);
     const size_t rank = static_cast<size_t>(field.shape.rank()) + 1;
-    batch.set(field.name,
-              Tensor::zeros(Shape(std::span(dims.data(), rank)), {.dtype = field.dtype}));
+    batch.set(field.name, staging(Shape(std::span(dims.data(), rank)), field.dtype, device));
   }
   for (const NamedTensor& constant : dataset.constants()) batch.set(constant.name, constant.tensor);
   return batch;

@@ -32,7 +32,7 @@ Loader::Core::Core(std::shared_ptr<const Dataset> set, LoaderOptions with)
   const int count = options.workers == 0 ? 1 : options.prefetch + 1;
   for (int i = 0; i < count; ++i) {
     slots.push_back(std::make_unique<Slot>());
-    slots.back()->batch = allocate_batch(*dataset, options.batch_size);
+    slots.back()->batch = allocate_batch(*dataset, options.batch_size, options.device);
     slots.back()->batch.set("index", Tensor::zeros({options.batch_size}, {.dtype = DType::i64}));
   }
 }

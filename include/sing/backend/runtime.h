@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -19,6 +20,30 @@ struct MemoryStatistics {
   int64_t reserved = 0;     ///< bytes taken from the system
   int64_t requests = 0;     ///< calls to the system
   int64_t allocations = 0;  ///< calls to allocate
+};
+
+/// A place in the work of a stream, which others can wait for. Used again and again; one thread.
+class SING_API StreamMark {
+ public:
+  virtual ~StreamMark();
+  /// Behind everything queued on `stream` so far. Until the first one nobody waits for this mark.
+  virtual void record(Stream stream) = 0;
+  /// What is queued on `stream` from now on starts behind this mark.
+  virtual void hold(Stream stream) = 0;
+  /// Waits on the host.
+  virtual void wait() = 0;
+  /// Seconds of the device between `earlier` and this one; both timed and waited for.
+  virtual double seconds_since(const StreamMark& earlier) const = 0;
+};
+
+/// Work that was captured instead of done, and is done at each launch. It owns the memory that was
+/// allocated and given back during the capture.
+class SING_API Replay {
+ public:
+  virtual ~Replay();
+  virtual void launch() = 0;
+  /// Kernels, copies and fills in it.
+  virtual int64_t nodes() const = 0;
 };
 
 /// What a device offers besides kernels; the only virtual interface a backend implements.
@@ -43,6 +68,22 @@ class SING_API DeviceRuntime {
   virtual std::string description() const = 0;
   /// What `allocate(bytes)` counts as in use: at least `bytes`.
   virtual size_t granted(size_t bytes) const;
+
+  /// Host memory that the device copies from and to while the host goes on. Throws
+  /// OutOfMemoryError.
+  virtual void* allocate_host(size_t bytes);
+  virtual void release_host(void* memory) noexcept;
+  virtual std::unique_ptr<StreamMark> mark(bool timed = false);
+  /// False when capture() always throws.
+  virtual bool can_capture() const;
+  /// Calls `work`, which queues on stream 0, and keeps what it queues instead of doing it. Each
+  /// launch reads the epoch of all random keys from `random_epoch` in device memory. Throws what
+  /// `work` throws, and BackendError naming the op at which the device refused; nothing was done
+  /// then, and the device is as before.
+  virtual std::unique_ptr<Replay> capture(const std::function<void()>& work,
+                                          const uint64_t* random_epoch);
+  /// Bytes the device has for tensors; 0: not known.
+  virtual int64_t capacity() const;
 };
 
 /// The runtime of a device. The first call for a device other than the CPU looks for its backend

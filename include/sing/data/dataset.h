@@ -31,6 +31,18 @@ struct SampleKey {
   uint64_t epoch = 0;  ///< 0 in evaluation
 };
 
+/// Makes whole batches in the memory of a device: the bytes that Dataset::get writes. For data sets
+/// whose samples follow from their numbers alone, whatever the epoch. One thread.
+class SING_API BatchMaker {
+ public:
+  virtual ~BatchMaker();
+  /// Room for `count` samples on the device: what training reads of them.
+  virtual Batch allocate(int64_t count) const = 0;
+  /// Fills the first rows of `batch`, from allocate() or narrowed, with the samples `index` (B) i64
+  /// on the device; queued on its stream 0, which reads `index` then.
+  virtual void make(const Tensor& index, Batch& batch) const = 0;
+};
+
 /// Samples by number. Const methods are thread-safe.
 class SING_API Dataset {
  public:
@@ -48,6 +60,8 @@ class SING_API Dataset {
   virtual std::vector<NamedTensor> constants() const { return {}; }
   /// Changes when any sample may have changed; a resume compares it.
   virtual std::string fingerprint() const = 0;
+  /// nullptr: the samples are made on the host only. The data set must outlive it.
+  virtual std::unique_ptr<BatchMaker> batch_maker(Device device) const;
 
   /// Throws ConfigError E0264 that lists the fields there are.
   const Field& field(std::string_view name) const;
@@ -58,8 +72,9 @@ class SING_API Dataset {
 SING_API void check_labels(std::span<const int64_t> labels, int64_t classes,
                            const std::string& where);
 
-/// Room for `count` samples of a data set, and its constants.
-SING_API Batch allocate_batch(const Dataset& dataset, int64_t count);
+/// Room for `count` samples of a data set, and its constants; in host memory from which `device`
+/// copies without a detour.
+SING_API Batch allocate_batch(const Dataset& dataset, int64_t count, Device device = {});
 /// Reads samples into the rows of a batch from allocate_batch, which it borrows. Different rows may
 /// be read by different threads at once.
 class SING_API BatchWriter {

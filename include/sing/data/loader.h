@@ -30,6 +30,7 @@ struct LoaderOptions {
   int64_t epochs = 0;  ///< 0: without end
   BadSample on_bad_sample = BadSample::error;
   double max_bad = 1e-3;  ///< share of the data set that may be replaced before E0311
+  Device device;          ///< batches lie in host memory from which it copies without a detour
   double timeout = 60;    ///< seconds one batch may take before E0312 names what hangs
   /// Asked about 20 times a second while next() waits; true makes it return false.
   std::function<bool()> interrupted = {};

@@ -9,6 +9,12 @@
 
 namespace sing::data {
 
+/// Where a data set that can be made on the training device is made.
+enum class OnDevice : uint8_t { automatic, off };
+inline config::EnumNames<OnDevice> enum_names(OnDevice) {
+  return {{"auto", OnDevice::automatic}, {"off", OnDevice::off}};
+}
+
 /// Options of data set `rde`. Unset lengths and counts are those of the preset.
 struct SING_API RdeOptions : BatchOptions {
   std::string preset = "full";
@@ -18,6 +24,7 @@ struct SING_API RdeOptions : BatchOptions {
   bool normalize = false;  ///< inputs in [-1, 1] instead of [0, 1]
   std::optional<int> size, rectangles_min, rectangles_max, side_min, side_max, gap;
   std::optional<double> depth_scale;
+  OnDevice on_device = OnDevice::automatic;
 
   static void describe(config::Fields<RdeOptions>& f);
 };

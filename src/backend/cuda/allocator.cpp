@@ -52,13 +52,13 @@ void* Allocator::allocate(size_t bytes, cudaStream_t stream, int64_t* limit) {
 }
 
 void* Allocator::take(const Key& key) {
-  if (!cached_) return take_from_device(key.size);
+  if (!cached_ && key.pool == 0) return take_from_device(key.size);
   if (const auto it = free_.find(key); it != free_.end() && !it->second.empty()) {
     void* memory = it->second.back();
     it->second.pop_back();
     return memory;
   }
-  if (key.size > kSlabBlock) return take_from_device(key.size);
+  if (!cached_ || key.size > kSlabBlock) return take_from_device(key.size);
   Slab& slab = slabs_[key.pool];
   if (slab.left < key.size) {
     void* fresh = take_from_device(kSlab);
@@ -106,16 +106,16 @@ void Allocator::release(void* memory, size_t bytes, cudaStream_t stream) noexcep
   const std::lock_guard lock(mutex_);
   const size_t size = granted(bytes);
   statistics_.in_use -= static_cast<int64_t>(size);
-  if (!cached_) {
-    statistics_.reserved -= static_cast<int64_t>(size);
-    cudaFree(memory);
-    return;
-  }
   try {
     int pool = 0;
     if (const auto it = pool_of_.find(memory); it != pool_of_.end()) {
       pool = it->second;
       pool_of_.erase(it);
+    }
+    if (!cached_ && pool == 0) {  // blocks of a graph stay: it writes to them at every launch
+      statistics_.reserved -= static_cast<int64_t>(size);
+      cudaFree(memory);
+      return;
     }
     free_[{pool, stream, size}].push_back(memory);
   } catch (const std::bad_alloc&) {
@@ -138,6 +138,11 @@ void Allocator::dissolve_pool(int pool) {
     const Key common{0, it->first.stream, it->first.size};
     std::vector<void*> blocks = std::move(it->second);
     it = free_.erase(it);
+    if (!cached_) {
+      for (void* memory : blocks) cudaFree(memory);
+      statistics_.reserved -= static_cast<int64_t>(common.size * blocks.size());
+      continue;
+    }
     auto& list = free_[common];
     list.insert(list.end(), blocks.begin(), blocks.end());
   }

@@ -107,6 +107,15 @@ size_t Runtime::granted(size_t bytes) const {
   return allocator_.granted(bytes);
 }
 
+void* Runtime::allocate_host(size_t bytes) {
+  void* memory = nullptr;
+  check(cudaHostAlloc(&memory, bytes == 0 ? 1 : bytes, cudaHostAllocDefault), "pinning memory");
+  return memory;
+}
+void Runtime::release_host(void* memory) noexcept {
+  cudaFreeHost(memory);
+}
+
 std::string Runtime::description() const {
   char text[400];
   std::snprintf(text, sizeof text, "%s, compute capability %d.%d, %.0f GiB", properties_.name,

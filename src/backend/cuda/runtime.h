@@ -27,6 +27,13 @@ class Runtime final : public backend::DeviceRuntime {
   void reset_peak() override;
   std::string description() const override;
   size_t granted(size_t bytes) const override;
+  void* allocate_host(size_t bytes) override;
+  void release_host(void* memory) noexcept override;
+  std::unique_ptr<backend::StreamMark> mark(bool timed) override;
+  bool can_capture() const override { return !waits_; }
+  std::unique_ptr<backend::Replay> capture(const std::function<void()>& work,
+                                           const uint64_t* random_epoch) override;
+  int64_t capacity() const override { return static_cast<int64_t>(properties_.totalGlobalMem); }
 
   cudaStream_t compute_stream() const { return streams_[0]; }
   Fault* fault() const { return fault_; }
@@ -39,11 +46,10 @@ class Runtime final : public backend::DeviceRuntime {
   /// memory. nullptr otherwise: the epoch is the number in the key.
   const uint64_t* replay_epoch() const { return replay_epoch_; }
   void set_replay_epoch(const uint64_t* epoch) { replay_epoch_ = epoch; }
-
- private:
   /// Throws the DataError of what a kernel found, once.
   void check_fault();
 
+ private:
   static constexpr int kStreams = 2;
   int index_ = -1;
   cudaDeviceProp properties_{};
@@ -52,6 +58,7 @@ class Runtime final : public backend::DeviceRuntime {
   Fault* fault_ = nullptr;
   bool waits_ = false;
   const uint64_t* replay_epoch_ = nullptr;
+  int last_pool_ = 0;  // of the allocator, for the graph captured last
 };
 
 Runtime& runtime();

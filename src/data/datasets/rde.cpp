@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "data/rde/device.h"
 #include "sing/data/rde_dataset.h"
 
 namespace sing::data {
@@ -42,6 +43,7 @@ class RdeDataset : public Dataset {
       : scene_options_(scene_options(options)),
         variant_(options.variant),
         normalize_(options.normalize),
+        on_device_(options.on_device),
         split_(split),
         seed_(options.seed),
         fields_(fields_of(scene_options_)),
@@ -80,10 +82,16 @@ class RdeDataset : public Dataset {
         o.gap, o.depth_scale, normalize_, seed_, name_of(split_), scenes_.size());
   }
 
+  std::unique_ptr<BatchMaker> batch_maker(Device device) const override {
+    if (on_device_ == OnDevice::off) return nullptr;
+    return rde::device_painter(device, scenes_, scene_options_, variant_, normalize_, false);
+  }
+
  private:
   rde::Options scene_options_;
   rde::Variant variant_;
   bool normalize_;
+  OnDevice on_device_;
   Split split_;
   uint64_t seed_;
   std::vector<Field> fields_;
@@ -134,6 +142,8 @@ void RdeOptions::describe(config::Fields<RdeOptions>& f) {
       .unit("pixels")
       .default_note(of_preset);
   f("depth_scale", &RdeOptions::depth_scale, "level that gives target 1").default_note(of_preset);
+  f("on_device", &RdeOptions::on_device,
+    "auto paints training pictures on a GPU, off on the processor; the same bytes");
   f.base<BatchOptions>();
   f.check([](const RdeOptions& options, config::Checker& checker) {
     try {

@@ -80,7 +80,7 @@ enum cudaStreamCaptureStatus : int {
 };
 enum cudaFuncAttribute : int { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 inline constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2,
-                          cudaHostAllocDefault = 0, cudaHostAllocMapped = 2;
+                          cudaEventDefault = 0, cudaHostAllocDefault = 0, cudaHostAllocMapped = 2;
 
 cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaRuntimeGetVersion(int* version);
