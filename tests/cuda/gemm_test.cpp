@@ -55,7 +55,7 @@ Result run(const Problem& p, DeviceType type) {
   const Tensor b = make({batches, p.b_transposed ? p.n : p.k, b_lead}, p.dtype, 2, p.b_extra);
   const Tensor bias = make({p.n}, p.dtype, 3);
   Tensor c = make({batches, p.m, c_lead}, p.c_dtype, 4);
-  Tensor slope = make({batches, p.m, c_lead}, p.c_dtype, 5);
+  Tensor slope = c.clone();  // untouched columns of both must stay as they are
   GemmArgs g{};
   g.a = a.raw();
   g.b = b.raw();
