@@ -45,7 +45,8 @@ void launch(void (*kernel)(Parameters...), const Grid& grid, Stream stream,
             const Arguments&... arguments) {
   static_assert(sizeof...(Parameters) == sizeof...(Arguments));
 #if defined(SING_CUDA_EMULATED)
-  emulator::launch(grid.blocks, grid.threads, grid.shared, native(stream),
+  emulator::launch(reinterpret_cast<const void*>(kernel), grid.blocks, grid.threads, grid.shared,
+                   native(stream),
                    [kernel, ... values = static_cast<std::remove_cvref_t<Parameters>>(arguments)] {
                      kernel(values...);
                    });

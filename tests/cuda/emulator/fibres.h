@@ -4,32 +4,33 @@
 #include <ucontext.h>
 
 #include <cstddef>
-#include <memory>
 
 namespace sing::emulator {
 
-#if defined(__SANITIZE_ADDRESS__)
-// The sanitizer follows swapcontext, not jumps between stacks.
-inline constexpr bool kJumps = false;
-#else
-inline constexpr bool kJumps = true;
-#endif
-
+/// Kept for the life of the process. A page that nobody may touch lies below its stack.
 class Fibre {
  public:
   static constexpr size_t kStack = size_t{64} << 10;
+  static constexpr size_t kGuard = 4096;
   /// `main` never returns; it leaves with `leave`.
   explicit Fibre(void (*main)());
+  Fibre(const Fibre&) = delete;
+  Fibre& operator=(const Fibre&) = delete;
+  /// The first thing `main` calls.
+  void entered();
   /// Runs the fibre until it leaves.
   void enter();
   /// Back to where enter() was called; continues here at the next enter().
   void leave();
+  bool guards(const void* address) const { return address >= pages_ && address < pages_ + kGuard; }
 
  private:
-  std::unique_ptr<char[]> stack_;
+  char* pages_;
   ucontext_t context_, outside_;
   jmp_buf here_, back_;
   bool started_ = false;
+  const void* outside_stack_ = nullptr;  // for the sanitizer
+  size_t outside_size_ = 0;
 };
 
 }  // namespace sing::emulator

@@ -1,11 +1,6 @@
-// The runtime API over host memory. "Device" memory is a reserved range of addresses that the host
-// cannot touch outside of kernels and copies; each allocation ends at a page nobody may touch.
-#include <sys/mman.h>
-#include <unistd.h>
-
+// The runtime API: streams that run their work at once, events, and graphs as lists of work.
+#include <algorithm>
 #include <chrono>
-#include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -17,57 +12,23 @@ using Clock = std::chrono::steady_clock;
 
 struct EmulatedGraph {
   std::vector<std::function<void()>> nodes;
+  std::vector<cudaStream_t> streams;  // that are capturing into it, the first one began
+  bool relaxed = false, broken = false;
 };
 struct EmulatedStream {
   EmulatedGraph* capturing = nullptr;
 };
 struct EmulatedEvent {
   Clock::time_point time;
+  EmulatedGraph* captured_in = nullptr;
 };
 
 namespace sing::emulator {
 namespace {
 
-constexpr size_t kReserved = size_t{64} << 30;
-constexpr size_t kPage = 4096;
-constexpr size_t kTotal = size_t{2} << 30;  // what the device claims to have
-
 std::recursive_mutex g_mutex;
-int g_access = 0;
-
-struct Memory {
-  char* base = nullptr;
-  size_t used = 0;
-  size_t allocated = 0;
-  struct Block {
-    char* pages;
-    size_t length, bytes;
-  };
-  std::map<void*, Block> blocks;
-
-  Memory() {
-    base = static_cast<char*>(
-        mmap(nullptr, kReserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    if (base == MAP_FAILED) std::abort();
-  }
-  void protect(int rights) const {
-    for (const auto& [pointer, block] : blocks) mprotect(block.pages, block.length, rights);
-  }
-  bool holds(const void* address) const { return address >= base && address < base + kReserved; }
-};
-Memory& memory() {
-  static Memory* instance = new Memory;
-  return *instance;
-}
-
-void on_fault(int signal, siginfo_t* info, void*) {
-  if (memory().holds(info->si_addr)) {
-    const char* text = g_access > 0 ? "emulator: a kernel or copy left its device memory\n"
-                                    : "emulator: the host touched device memory\n";
-    [[maybe_unused]] const auto written = write(2, text, std::strlen(text));
-  }
-  std::signal(signal, SIG_DFL);
-}
+std::vector<EmulatedGraph*> g_captures;
+std::map<const void*, int> g_dynamic_shared;  // what a kernel has asked for, beyond 48 KiB
 
 /// Runs `work` now, or makes it a node of the graph that the stream is capturing.
 cudaError_t submit(cudaStream_t stream, std::function<void()> work) {
@@ -81,22 +42,47 @@ cudaError_t submit(cudaStream_t stream, std::function<void()> work) {
   return cudaSuccess;
 }
 
+/// What waits for the device or changes its memory breaks every capture that is not relaxed.
+bool breaks_capture() {
+  const std::lock_guard lock(g_mutex);
+  bool any = false;
+  for (EmulatedGraph* graph : g_captures)
+    if (!graph->relaxed) any = graph->broken = true;
+  return any;
+}
+/// Waiting for a stream that is capturing breaks it in every mode.
+cudaError_t waits_for(cudaStream_t stream) {
+  if (!stream || !stream->capturing) return cudaSuccess;
+  stream->capturing->broken = true;
+  return cudaErrorStreamCaptureUnsupported;
+}
+
 }  // namespace
 
-DeviceAccess::DeviceAccess() {
-  g_mutex.lock();
-  if (g_access++ == 0) memory().protect(PROT_READ | PROT_WRITE);
-}
-DeviceAccess::~DeviceAccess() {
-  if (--g_access == 0) memory().protect(PROT_NONE);
-  g_mutex.unlock();
+bool memory_is_frozen() {
+  return breaks_capture();
 }
 
-void launch(dim3 blocks, dim3 threads, size_t shared, cudaStream_t stream,
+void launch(const void* kernel, dim3 blocks, dim3 threads, size_t shared, cudaStream_t stream,
             std::function<void()> body) {
+  {
+    const std::lock_guard lock(g_mutex);
+    const auto asked = g_dynamic_shared.find(kernel);
+    if (shared >
+        (asked == g_dynamic_shared.end() ? size_t{48} << 10 : static_cast<size_t>(asked->second)))
+      fail("more dynamic shared memory than cudaFuncSetAttribute allowed this kernel");
+  }
   submit(stream, [blocks, threads, shared, body = std::move(body)] {
     run_kernel(blocks, threads, shared, body);
   });
+}
+
+cudaError_t set_attribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > (227 << 10))
+    return cudaErrorInvalidValue;
+  const std::lock_guard lock(g_mutex);
+  g_dynamic_shared[kernel] = std::max(value, 48 << 10);
+  return cudaSuccess;
 }
 
 }  // namespace sing::emulator
@@ -124,62 +110,10 @@ cudaError_t cudaGetDevice(int* device) {
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  *properties = {"emulated device", 9, 0, 2, 32, 1 << 20, kTotal, size_t{227} << 10};
+  *properties = {"emulated device", 9, 0, 2, 32, 1 << 20, kDeviceMemory, size_t{227} << 10};
   return cudaSuccess;
 }
 
-cudaError_t cudaMalloc(void** result, size_t bytes) {
-  const std::lock_guard lock(g_mutex);
-  static const bool handler = [] {
-    struct sigaction action {};
-    action.sa_sigaction = on_fault;
-    action.sa_flags = SA_SIGINFO;
-    sigaction(SIGSEGV, &action, nullptr);
-    return true;
-  }();
-  (void)handler;
-  Memory& m = memory();
-  const size_t length = (bytes + kPage - 1) / kPage * kPage;
-  if (length > kTotal - m.allocated || m.used + length + kPage > kReserved)
-    return cudaErrorMemoryAllocation;
-  char* pages = m.base + m.used;
-  m.used += length + kPage;
-  m.allocated += length;
-  mprotect(pages, length, PROT_READ | PROT_WRITE);
-  std::memset(pages, 0xff, length);  // NaN: fresh memory holds nothing
-  // The end lies at the page behind, as near as an alignment of 256 allows.
-  char* pointer = pages + (length - bytes) / 256 * 256;
-  m.blocks[pointer] = {pages, length, bytes};
-  if (g_access == 0) mprotect(pages, length, PROT_NONE);
-  *result = pointer;
-  return cudaSuccess;
-}
-cudaError_t cudaFree(void* pointer) {
-  const std::lock_guard lock(g_mutex);
-  if (!pointer) return cudaSuccess;
-  Memory& m = memory();
-  const auto it = m.blocks.find(pointer);
-  if (it == m.blocks.end()) return cudaErrorInvalidValue;
-  m.allocated -= it->second.length;
-  mmap(it->second.pages, it->second.length, PROT_NONE,
-       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-  m.blocks.erase(it);
-  return cudaSuccess;
-}
-cudaError_t cudaHostAlloc(void** result, size_t bytes, unsigned) {
-  *result = std::aligned_alloc(kPage, (bytes + kPage - 1) / kPage * kPage);
-  return *result ? cudaSuccess : cudaErrorMemoryAllocation;
-}
-cudaError_t cudaFreeHost(void* pointer) {
-  std::free(pointer);
-  return cudaSuccess;
-}
-cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
-  const std::lock_guard lock(g_mutex);
-  *free = kTotal - memory().allocated;
-  *total = kTotal;
-  return cudaSuccess;
-}
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
   return submit(stream, [=] { std::memcpy(to, from, bytes); });
@@ -197,16 +131,22 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  return stream && stream->capturing ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+  return waits_for(stream);
 }
-cudaError_t cudaStreamQuery(cudaStream_t) {
-  return cudaSuccess;
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  return waits_for(stream);
 }
-cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) {
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  const std::lock_guard lock(g_mutex);
+  // Waiting for captured work makes a stream's own work part of the same graph.
+  if (stream && event->captured_in && !stream->capturing) {
+    stream->capturing = event->captured_in;
+    stream->capturing->streams.push_back(stream);
+  }
   return cudaSuccess;
 }
 cudaError_t cudaDeviceSynchronize() {
-  return cudaSuccess;
+  return breaks_capture() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new EmulatedEvent{Clock::now()};
@@ -217,13 +157,16 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  event->captured_in = stream ? stream->capturing : nullptr;
   return submit(stream, [event] { event->time = Clock::now(); });
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t) {
-  return cudaSuccess;
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (!event->captured_in) return cudaSuccess;
+  event->captured_in->broken = true;
+  return cudaErrorStreamCaptureUnsupported;
 }
-cudaError_t cudaEventQuery(cudaEvent_t) {
-  return cudaSuccess;
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return cudaEventSynchronize(event);
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t stop) {
   *milliseconds = std::chrono::duration<float, std::milli>(stop->time - start->time).count();
@@ -247,6 +190,8 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorInvalidDevice";
     case cudaErrorStreamCaptureUnsupported:
       return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
     default:
       return "cudaErrorUnknown";
   }
@@ -259,20 +204,37 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "no CUDA-capable device is detected";
     case cudaErrorStreamCaptureUnsupported:
       return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated:
+      return "operation failed due to a previous error during capture";
     default:
       return cudaGetErrorName(error);
   }
 }
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+  const std::lock_guard lock(g_mutex);
   if (!stream || stream->capturing) return cudaErrorInvalidValue;
   stream->capturing = new EmulatedGraph;
+  stream->capturing->relaxed = mode == cudaStreamCaptureModeRelaxed;
+  stream->capturing->streams.push_back(stream);
+  g_captures.push_back(stream->capturing);
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  *graph = stream->capturing;
-  stream->capturing = nullptr;
-  return *graph ? cudaSuccess : cudaErrorInvalidValue;
+  const std::lock_guard lock(g_mutex);
+  *graph = nullptr;
+  if (!stream->capturing || stream->capturing->streams.front() != stream)
+    return cudaErrorInvalidValue;
+  EmulatedGraph* captured = stream->capturing;
+  std::erase(g_captures, captured);
+  for (const cudaStream_t each : captured->streams) each->capturing = nullptr;
+  captured->streams.clear();
+  if (captured->broken) {
+    delete captured;
+    return cudaErrorStreamCaptureInvalidated;
+  }
+  *graph = captured;
+  return cudaSuccess;
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
   *status =

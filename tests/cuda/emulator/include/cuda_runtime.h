@@ -7,13 +7,19 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <source_location>
 
 #define SING_CUDA_EMULATED 1
 #define __global__
 #define __device__
 #define __host__
 #define __constant__ static
-#define __shared__ static
+#if defined(__SANITIZE_ADDRESS__)
+#define __shared__ static  // with red zones around it
+#else
+// All of it lies in one piece, so that a block finds nothing of the one before (shared.cpp).
+#define __shared__ static thread_local
+#endif
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __align__(n) alignas(n)
@@ -51,6 +57,7 @@ enum cudaError_t : int {
   cudaErrorInvalidDevice = 101,
   cudaErrorNotReady = 600,
   cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
 };
 using cudaStream_t = struct EmulatedStream*;
 using cudaEvent_t = struct EmulatedEvent*;
@@ -122,26 +129,29 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, void* nodes, size_t* count);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 template <class Kernel>
-cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
-  return cudaSuccess;
-}
+cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute attribute, int value);
 
 // --- what a kernel calls -----------------------------------------------------------------------
 namespace sing::emulator {
 
-/// Runs `body` once per thread, or adds it to the graph that `stream` is capturing.
-void launch(dim3 blocks, dim3 threads, size_t shared, cudaStream_t stream,
+using Place = std::source_location;
+
+/// Runs `body` once per thread, or adds it to the graph that `stream` is capturing. `kernel` is
+/// what cudaFuncSetAttribute knows it by.
+void launch(const void* kernel, dim3 blocks, dim3 threads, size_t shared, cudaStream_t stream,
             std::function<void()> body);
+cudaError_t set_attribute(const void* kernel, cudaFuncAttribute attribute, int value);
 void* dynamic_shared();
-void block_barrier();
-/// All lanes of `mask` meet; returns the table of their values (16 bytes each).
-const unsigned char* warp_exchange(unsigned mask, const void* value, size_t size);
+void block_barrier(const Place& place);
+/// All lanes of `mask` meet; returns the table of their values (16 bytes each). `source` is the
+/// lane whose value will be read, or -1.
+const unsigned char* warp_exchange(unsigned mask, const void* value, size_t size, int source);
 int lane();
 
 template <class T>
 T shuffle(unsigned mask, T value, int source) {
   static_assert(sizeof(T) <= 16);
-  const unsigned char* table = warp_exchange(mask, &value, sizeof(T));
+  const unsigned char* table = warp_exchange(mask, &value, sizeof(T), source & 31);
   T result;
   std::memcpy(&result, table + 16 * (source & 31), sizeof(T));
   return result;
@@ -149,11 +159,15 @@ T shuffle(unsigned mask, T value, int source) {
 
 }  // namespace sing::emulator
 
-inline void __syncthreads() {
-  sing::emulator::block_barrier();
+template <class Kernel>
+cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute attribute, int value) {
+  return sing::emulator::set_attribute(reinterpret_cast<const void*>(kernel), attribute, value);
+}
+inline void __syncthreads(const sing::emulator::Place& place = sing::emulator::Place::current()) {
+  sing::emulator::block_barrier(place);
 }
 inline void __syncwarp(unsigned mask = 0xffffffffu) {
-  sing::emulator::shuffle(mask, 0, 0);
+  sing::emulator::warp_exchange(mask, "", 1, -1);
 }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
@@ -183,13 +197,14 @@ inline bool __any_sync(unsigned mask, bool predicate) {
 inline bool __all_sync(unsigned mask, bool predicate) {
   return __ballot_sync(mask, !predicate) == 0;
 }
-inline int __syncthreads_or(int predicate) {
+inline int __syncthreads_or(int predicate,
+                            const sing::emulator::Place& place = sing::emulator::Place::current()) {
   static int any;
-  __syncthreads();
+  __syncthreads(place);
   any = 0;
-  __syncthreads();
+  __syncthreads(place);
   if (predicate) any = 1;
-  __syncthreads();
+  __syncthreads(place);
   return any;
 }
 

@@ -1,0 +1,192 @@
+// "Device" memory: a reserved range of addresses that the host cannot touch outside of kernels and
+// copies. Each allocation ends at a page nobody may touch, and addresses are never used again.
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "cuda/emulator/emulator.h"
+
+namespace sing::emulator {
+namespace {
+
+constexpr size_t kReserved = size_t{4} << 40;  // addresses, not memory
+constexpr size_t kPage = 4096;
+constexpr size_t kAlignment = 256;
+
+std::recursive_mutex g_mutex;
+int g_access = 0;
+pthread_t g_owner;  // of g_access
+
+struct Block {
+  size_t length, bytes;
+  bool open;
+  /// From the first page of the block.
+  size_t offset() const { return (length - bytes) / kAlignment * kAlignment; }
+};
+
+struct Memory {
+  char* base = nullptr;
+  size_t used = size_t{1} << 20, allocated = 0;  // nobody owns the first addresses
+  std::map<char*, Block> blocks;                 // by their first page
+  std::vector<std::pair<char* const, Block>*> open;
+
+  Memory() {
+    base = static_cast<char*>(
+        mmap(nullptr, kReserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    if (base == MAP_FAILED) fail("no addresses for the device's memory");
+    open.reserve(1024);
+  }
+  bool holds(const void* address) const { return address >= base && address < base + kReserved; }
+  /// Opens the block around `address` to kernels, where there is one.
+  bool open_at(char* address) {
+    auto it = blocks.upper_bound(address);
+    if (it == blocks.begin()) return false;
+    --it;
+    if (address >= it->first + it->second.length || it->second.open) return false;
+    mprotect(it->first, it->second.length, PROT_READ | PROT_WRITE);
+    it->second.open = true;
+    open.push_back(&*it);
+    return true;
+  }
+  void close_all() {
+    for (auto* entry : open) {
+      mprotect(entry->first, entry->second.length, PROT_NONE);
+      entry->second.open = false;
+    }
+    open.clear();
+  }
+};
+Memory& memory() {
+  static Memory* instance = new Memory;
+  return *instance;
+}
+
+struct sigaction g_before;
+
+void say(const char* text) {
+  [[maybe_unused]] const auto written = write(2, text, std::strlen(text));
+}
+
+/// A kernel opens the blocks it touches as it goes: most launches touch few of many.
+void on_fault(int signal, siginfo_t* info, void*) {
+  char* address = static_cast<char*>(info->si_addr);
+  const bool in_kernel = g_access > 0 && pthread_equal(pthread_self(), g_owner);
+  if (memory().holds(address)) {
+    if (in_kernel && memory().open_at(address)) return;
+    say(in_kernel ? "emulator: a kernel or copy left its device memory\n"
+                  : "emulator: the host touched device memory\n");
+  } else if (in_kernel && in_stack_guard(address)) {
+    say("emulator: a thread of a kernel has used up its stack\n");
+  } else if (in_kernel && in_shared_guard(address)) {
+    say("emulator: a kernel left its dynamic shared memory\n");
+  }
+  sigaction(signal, &g_before, nullptr);  // who meets the same fault again
+}
+
+/// Faults must be told of when a stack is used up, too.
+void have_signal_stack() {
+  constexpr size_t kSize = size_t{64} << 10;
+  stack_t stack{};
+  if (sigaltstack(nullptr, &stack) != 0 || (stack.ss_flags & SS_DISABLE) == 0) return;
+  stack = {};
+  stack.ss_sp = std::malloc(kSize);  // as long as its thread, which nobody tells us the end of
+  stack.ss_size = kSize;
+  if (stack.ss_sp) sigaltstack(&stack, nullptr);
+}
+
+/// The bytes of a block's pages around what was asked for still hold what cudaMalloc put there.
+bool margins_untouched(const char* pages, const Block& block) {
+  const auto* p = reinterpret_cast<const unsigned char*>(pages);
+  for (size_t i = 0; i < block.offset(); ++i)
+    if (p[i] != 0xff) return false;
+  for (size_t i = block.offset() + block.bytes; i < block.length; ++i)
+    if (p[i] != 0xff) return false;
+  return true;
+}
+
+}  // namespace
+
+DeviceAccess::DeviceAccess() {
+  g_mutex.lock();
+  if (g_access++ > 0) return;
+  g_owner = pthread_self();
+  have_signal_stack();
+}
+DeviceAccess::~DeviceAccess() {
+  if (--g_access == 0) memory().close_all();
+  g_mutex.unlock();
+}
+
+void watch_faults() {
+  static const bool watching = [] {
+    struct sigaction action {};
+    action.sa_sigaction = on_fault;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    return sigaction(SIGSEGV, &action, &g_before) == 0;
+  }();
+  if (!watching) fail("SIGSEGV cannot be watched");
+}
+
+}  // namespace sing::emulator
+
+using namespace sing::emulator;
+
+cudaError_t cudaMalloc(void** result, size_t bytes) {
+  if (memory_is_frozen()) return cudaErrorStreamCaptureUnsupported;
+  const std::lock_guard lock(g_mutex);
+  watch_faults();
+  Memory& m = memory();
+  const size_t length = (bytes + kPage - 1) / kPage * kPage;
+  if (length > kDeviceMemory - m.allocated || m.used + length + kPage > kReserved)
+    return cudaErrorMemoryAllocation;
+  char* pages = m.base + m.used;
+  m.used += length + kPage;
+  m.allocated += length;
+  const Block& block = m.blocks[pages] = {length, bytes, false};
+  mprotect(pages, length, PROT_READ | PROT_WRITE);
+  std::memset(pages, 0xff, length);  // NaN: fresh memory holds nothing
+  mprotect(pages, length, PROT_NONE);
+  *result = pages + block.offset();
+  return cudaSuccess;
+}
+cudaError_t cudaFree(void* pointer) {
+  if (!pointer) return cudaSuccess;
+  if (memory_is_frozen()) return cudaErrorStreamCaptureUnsupported;
+  const std::lock_guard lock(g_mutex);
+  Memory& m = memory();
+  char* pages = static_cast<char*>(pointer) - reinterpret_cast<uintptr_t>(pointer) % kPage;
+  const auto it = m.blocks.find(pages);
+  if (it == m.blocks.end() || pages + it->second.offset() != pointer) return cudaErrorInvalidValue;
+  {
+    const DeviceAccess access;
+    if (!margins_untouched(pages, it->second))
+      fail("a kernel or copy wrote beside its device memory, found when that was given back");
+  }
+  m.allocated -= it->second.length;
+  mmap(pages, it->second.length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+       -1, 0);
+  m.blocks.erase(it);
+  return cudaSuccess;
+}
+cudaError_t cudaHostAlloc(void** result, size_t bytes, unsigned) {
+  if (memory_is_frozen()) return cudaErrorStreamCaptureUnsupported;
+  *result = std::aligned_alloc(kPage, (bytes + kPage - 1) / kPage * kPage);
+  return *result ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+cudaError_t cudaFreeHost(void* pointer) {
+  std::free(pointer);
+  return cudaSuccess;
+}
+cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  const std::lock_guard lock(g_mutex);
+  *free = kDeviceMemory - memory().allocated;
+  *total = kDeviceMemory;
+  return cudaSuccess;
+}
