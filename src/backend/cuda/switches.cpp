@@ -4,15 +4,12 @@
 #include <string_view>
 
 namespace sing::cuda {
-namespace {
 
 bool read_switch(const char* name, bool otherwise) {
   const char* text = std::getenv(name);
   if (text == nullptr || *text == '\0') return otherwise;
   return std::string_view(text) != "0";
 }
-
-}  // namespace
 
 bool allow_tf32() {
   static const bool value = read_switch("SING_CUDA_TF32", false);

@@ -3,6 +3,9 @@
 // How exactly the libraries have to compute. Read once, from the environment.
 namespace sing::cuda {
 
+/// A variable of the environment as a switch: "0" is off, any other text on, none `otherwise`.
+bool read_switch(const char* name, bool otherwise);
+
 /// f32 products may round their operands to TF32 (10 bits): SING_CUDA_TF32=1. Off by default.
 bool allow_tf32();
 /// The same bits on every run of the same card and libraries. SING_CUDA_DETERMINISTIC=0 allows

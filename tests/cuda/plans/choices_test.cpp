@@ -3,8 +3,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "backend/cuda/cudnn/plan_cache.h"
+#include "backend/cuda/switches.h"
+#include "sing/core/atomic_file.h"
 #include "sing/core/error.h"
+#include "support/temporary_folder.h"
 
 namespace sing::test {
 namespace {
@@ -46,6 +51,43 @@ TEST(CudnnChoices, DamagedTextChangesNothing) {
         head + R"([{"name": "x", "key": [2], "engine": 1, "knobs": []}, {"name": "y"}]})"})
     EXPECT_THROW(choices.read(text, "text"), DataError) << text;
   EXPECT_EQ(choices.size(), 1u);
+}
+
+TEST(CudnnChoices, AFileThatIsOfNoUseStopsNothing) {
+  const TemporaryFolder folder;
+  const std::string path = folder.path() + "/plans.json";
+  Choices written(91900, "card");
+  written.put({1}, "a graph", {62, {}});
+  Choices read(91900, "card");
+  EXPECT_FALSE(read.load(path));  // not there yet
+  EXPECT_TRUE(written.save(path));
+  EXPECT_TRUE(read.load(path));
+  EXPECT_EQ(read.size(), 1u);
+  Choices other(91900, "other card");
+  EXPECT_FALSE(other.load(path));
+  write_file_atomically(path, "{");
+  EXPECT_FALSE(read.load(path));
+  EXPECT_EQ(read.size(), 1u);
+  EXPECT_FALSE(written.save(folder.path() + "/missing/plans.json"));
+}
+
+TEST(CudaSwitches, ReadTheEnvironment) {
+  constexpr const char* kName = "SING_TEST_SWITCH";
+  unsetenv(kName);
+  EXPECT_TRUE(cuda::read_switch(kName, true));
+  EXPECT_FALSE(cuda::read_switch(kName, false));
+  setenv(kName, "", 1);
+  EXPECT_TRUE(cuda::read_switch(kName, true));
+  setenv(kName, "0", 1);
+  EXPECT_FALSE(cuda::read_switch(kName, true));
+  setenv(kName, "1", 1);
+  EXPECT_TRUE(cuda::read_switch(kName, false));
+  unsetenv(kName);
+  // What nobody asked for: TF32 off, the same bits on every run.
+  unsetenv("SING_CUDA_TF32");
+  unsetenv("SING_CUDA_DETERMINISTIC");
+  EXPECT_FALSE(cuda::allow_tf32());
+  EXPECT_TRUE(cuda::deterministic());
 }
 
 TEST(CudnnPlanRules, ByNumericalNotes) {

@@ -1,6 +1,5 @@
 #include "backend/cuda/cudnn/attention.h"
 
-#include <cstdlib>
 #include <limits>
 
 #include "backend/cuda/cudnn/attention_graph.h"
@@ -18,7 +17,7 @@ using Pointers = std::vector<std::pair<int64_t, void*>>;
 
 template <class Args>
 bool served(const Args& args) {
-  static const bool any_length = std::getenv("SING_CUDA_ATTENTION_ANY_LENGTH") != nullptr;
+  static const bool any_length = read_switch("SING_CUDA_ATTENTION_ANY_LENGTH", false);
   const cudaDeviceProp& device = runtime().properties();
   const AttentionRules rules{static_cast<int64_t>(cudnnGetVersion()),
                              device.major * 10 + device.minor, any_length};

@@ -2,10 +2,18 @@
 
 #include <utility>
 
+#include "sing/core/atomic_file.h"
 #include "sing/core/error.h"
+#include "sing/core/file_system.h"
 #include "sing/core/json.h"
+#include "sing/core/log.h"
 
 namespace sing::cuda::cudnn {
+namespace {
+
+constexpr uint64_t kLargestFile = uint64_t{16} << 20;
+
+}  // namespace
 
 Choices::Choices(int64_t cudnn_version, std::string device)
     : version_(cudnn_version), device_(std::move(device)) {}
@@ -57,6 +65,28 @@ std::string Choices::to_json() const {
   JsonValue all;
   all.set("cudnn", version_).set("device", device_).set("plans", std::move(plans));
   return sing::to_json(all);
+}
+
+bool Choices::load(const std::string& path) {
+  FileSystem& files = posix_file_system();
+  if (!files.stat(path).ok()) return false;  // the first run writes it
+  try {
+    if (read(std::string(read_file(files, path, kLargestFile).text()), path)) return true;
+    log_info("cudnn: " + path + " was written for another device or version; choosing anew");
+  } catch (const DataError& error) {
+    log_warning("cudnn: plans are chosen anew: " + std::string(error.what()));
+  }
+  return false;
+}
+
+bool Choices::save(const std::string& path) const {
+  try {
+    write_file_atomically(path, to_json());
+    return true;
+  } catch (const CheckpointError& error) {
+    log_warning("cudnn: chosen plans are not kept: " + std::string(error.what()));
+    return false;
+  }
 }
 
 }  // namespace sing::cuda::cudnn

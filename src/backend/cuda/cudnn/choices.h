@@ -21,6 +21,11 @@ class Choices {
   /// false). `where` names the text in errors: DataError for what is no such text.
   bool read(const std::string& text, const std::string& where);
   std::string to_json() const;
+  /// From and to a file. A file that is missing, damaged or of another device, or that cannot be
+  /// written, is no reason to stop: choices are made anew, and a line of the log says why. The
+  /// result is whether it worked.
+  bool load(const std::string& path);
+  bool save(const std::string& path) const;
   size_t size() const { return entries_.size(); }
 
  private:

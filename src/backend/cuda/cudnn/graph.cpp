@@ -76,7 +76,7 @@ int64_t Graph::add(cudnnDataType_t type, Dims dims, const Dims& strides, int64_t
   if (is_virtual) d.set_flag(CUDNN_ATTR_TENSOR_IS_VIRTUAL, true);
   if (by_value) d.set_flag(CUDNN_ATTR_TENSOR_IS_BY_VALUE, true);
   d.finalize();
-  tensors_.push_back({std::move(d), std::move(dims)});
+  tensors_.push_back({std::move(d), {type, std::move(dims), strides}});
   return id;
 }
 
@@ -98,6 +98,7 @@ int64_t Graph::scalar(cudnnDataType_t type, size_t rank) {
 
 void Graph::convolution(ConvolutionPass pass, const ConvolutionWindow& window, int64_t image,
                         int64_t filter, int64_t output, double beta) {
+  steps_.push_back({Step::Kind::convolution, image, filter, output, kNone, 0, pass, window, beta});
   const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
   Descriptor& shape = helpers_.emplace_back(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
   shape.set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_DATA_FLOAT)
@@ -121,6 +122,7 @@ void Graph::convolution(ConvolutionPass pass, const ConvolutionWindow& window, i
 }
 
 void Graph::pointwise(cudnnPointwiseMode_t mode, int64_t x, int64_t b, int64_t y, int64_t t) {
+  steps_.push_back({Step::Kind::pointwise, x, b, y, t, mode});
   Descriptor& what = helpers_.emplace_back(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
   const bool compares = mode >= CUDNN_POINTWISE_CMP_EQ && mode <= CUDNN_POINTWISE_CMP_LE;
   what.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode)
@@ -136,6 +138,7 @@ void Graph::pointwise(cudnnPointwiseMode_t mode, int64_t x, int64_t b, int64_t y
 }
 
 void Graph::gen_index(int64_t axis, int64_t x, int64_t y) {
+  steps_.push_back({Step::Kind::index, x, kNone, y, kNone, static_cast<int>(axis)});
   const cudnnPointwiseMode_t mode = CUDNN_POINTWISE_GEN_INDEX;
   Descriptor& what = helpers_.emplace_back(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
   what.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode)
@@ -150,6 +153,7 @@ void Graph::gen_index(int64_t axis, int64_t x, int64_t y) {
 }
 
 void Graph::matmul(int64_t a, int64_t b, int64_t c) {
+  steps_.push_back({Step::Kind::matmul, a, b, c, kNone});
   const double padding = 0;  // rows and columns beyond the operands, up to a whole tile
   Descriptor& what = helpers_.emplace_back(CUDNN_BACKEND_MATMUL_DESCRIPTOR);
   what.set(CUDNN_ATTR_MATMUL_COMP_TYPE, CUDNN_DATA_FLOAT)
@@ -164,6 +168,7 @@ void Graph::matmul(int64_t a, int64_t b, int64_t c) {
 }
 
 void Graph::reduce(cudnnReduceTensorOp_t op, int64_t x, int64_t y) {
+  steps_.push_back({Step::Kind::reduce, x, kNone, y, kNone, op});
   Descriptor& what = helpers_.emplace_back(CUDNN_BACKEND_REDUCTION_DESCRIPTOR);
   what.set(CUDNN_ATTR_REDUCTION_OPERATOR, CUDNN_TYPE_REDUCTION_OPERATOR_TYPE, 1, &op)
       .set(CUDNN_ATTR_REDUCTION_COMP_TYPE, CUDNN_DATA_FLOAT)
@@ -176,6 +181,7 @@ void Graph::reduce(cudnnReduceTensorOp_t op, int64_t x, int64_t y) {
 }
 
 void Graph::reshape(int64_t x, int64_t y) {
+  steps_.push_back({Step::Kind::reshape, x, kNone, y, kNone});
   operations_.emplace_back(CUDNN_BACKEND_OPERATION_RESHAPE_DESCRIPTOR)
       .set(CUDNN_ATTR_OPERATION_RESHAPE_XDESC, at(x))
       .set(CUDNN_ATTR_OPERATION_RESHAPE_YDESC, at(y))

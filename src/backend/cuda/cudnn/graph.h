@@ -25,6 +25,24 @@ struct ConvolutionWindow {
   Dims padding, strides, dilations;  // two values each: rows, columns
 };
 
+/// One operation as it was asked for. What cuDNN holds cannot be read back, and without a device
+/// nothing can be run: tests follow these on the CPU instead.
+struct Step {
+  enum class Kind : uint8_t { convolution, pointwise, index, matmul, reduce, reshape };
+  Kind kind;
+  int64_t x, b, y, t;  ///< inputs and output (convolution: image, filter, output); or Graph::kNone
+  int mode = 0;        ///< of pointwise and reduce; the axis of an index
+  ConvolutionPass pass{};
+  ConvolutionWindow window{};
+  double beta = 0;
+};
+
+/// What is known of a tensor besides its number.
+struct TensorInfo {
+  cudnnDataType_t type;
+  Dims dims, strides;
+};
+
 /// Dense row-major strides of `dims`.
 Dims packed_strides(const Dims& dims);
 
@@ -45,7 +63,9 @@ class Graph {
   int64_t inner(cudnnDataType_t type, const Dims& dims, const Dims& strides);
   /// One number that is read from host memory when the graph runs.
   int64_t scalar(cudnnDataType_t type, size_t rank = 4);
-  const Dims& dims(int64_t tensor) const { return tensors_[index(tensor)].dims; }
+  const Dims& dims(int64_t tensor) const { return info(tensor).dims; }
+  const TensorInfo& info(int64_t tensor) const { return tensors_[index(tensor)].info; }
+  const std::vector<Step>& steps() const { return steps_; }
 
   /// y = x * w, grad_x or grad_w of it; computes in f32. `to` = result + beta * to.
   void convolution(ConvolutionPass pass, const ConvolutionWindow& window, int64_t image,
@@ -71,7 +91,7 @@ class Graph {
  private:
   struct Tensor {
     Descriptor descriptor;
-    Dims dims;
+    TensorInfo info;
   };
   static size_t index(int64_t tensor) { return static_cast<size_t>(tensor - 1); }
   const Descriptor& at(int64_t tensor) const { return tensors_[index(tensor)].descriptor; }
@@ -80,6 +100,7 @@ class Graph {
 
   std::string name_;
   std::vector<Tensor> tensors_;
+  std::vector<Step> steps_;
   std::vector<Descriptor> helpers_, operations_;
   std::optional<Descriptor> graph_;
 };

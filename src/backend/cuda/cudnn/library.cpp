@@ -4,7 +4,6 @@
 
 #include "backend/cuda/runtime.h"
 #include "kernels/cuda/backend.h"
-#include "sing/core/atomic_file.h"
 #include "sing/core/error.h"
 #include "sing/core/log.h"
 
@@ -12,7 +11,6 @@ namespace sing::cuda::cudnn {
 namespace {
 
 constexpr size_t kPlans = 512;
-constexpr uint64_t kLargestFile = uint64_t{16} << 20;
 
 std::string device_text() {
   const cudaDeviceProp& p = runtime().properties();
@@ -37,27 +35,7 @@ Library::Library()
                        " and found version " + std::to_string(version_));
   cudnn::check(cudnnCreate(&handle_), "start on " + device_text());
   if (const char* file = std::getenv("SING_CUDA_PLANS")) file_ = file;
-  if (!file_.empty()) read_choices();
-}
-
-void Library::read_choices() {
-  FileSystem& files = posix_file_system();
-  if (!files.stat(file_).ok()) return;  // the first run writes it
-  try {
-    const std::string text(read_file(files, file_, kLargestFile).text());
-    if (!choices_.read(text, file_))
-      log_info("cudnn: " + file_ + " was written for another device or version; choosing anew");
-  } catch (const DataError& error) {
-    log_warning("cudnn: plans are chosen anew: " + std::string(error.what()));
-  }
-}
-
-void Library::write_choices() const {
-  try {
-    write_file_atomically(file_, choices_.to_json());
-  } catch (const CheckpointError& error) {
-    log_warning("cudnn: chosen plans are not kept: " + std::string(error.what()));
-  }
+  if (!file_.empty()) choices_.load(file_);
 }
 
 std::shared_ptr<const Plan> Library::make_plan(const PlanKey& key, const PlanRules& rules,
@@ -82,7 +60,7 @@ std::shared_ptr<const Plan> Library::make_plan(const PlanKey& key, const PlanRul
             ", workspace " + std::to_string(plan->workspace_bytes()) + " bytes");
   if (!file_.empty() && (known == nullptr || *known != plan->choice())) {
     choices_.put(key, name, plan->choice());
-    write_choices();
+    choices_.save(file_);
   }
   return plan;
 }

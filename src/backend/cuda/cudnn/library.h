@@ -33,8 +33,6 @@ class Library {
   Library();
   std::shared_ptr<const Plan> make_plan(const PlanKey& key, const PlanRules& rules,
                                         const std::function<Graph(const Target&)>& make);
-  void read_choices();
-  void write_choices() const;
 
   int64_t version_;
   cudnnHandle_t handle_ = nullptr;
