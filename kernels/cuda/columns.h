@@ -73,9 +73,10 @@ SING_DEVICE void add_columns(const double (&values)[Q][N], Done done) {
   if (own < wide * N) done(own % wide * N + own / wide, sums);
 }
 
-/// partial is [chunks, Q, cols]: calls finish(column, sums) with the Q sums over the chunks.
-template <int Q, class Finish>
-__global__ void finish_columns_kernel(const double* partial, int64_t chunks, int64_t cols,
+/// partial is [chunks, Q, cols] of f32 or f64: calls finish(column, sums) with the Q sums over the
+/// chunks.
+template <int Q, class P, class Finish>
+__global__ void finish_columns_kernel(const P* partial, int64_t chunks, int64_t cols,
                                       Finish finish) {
   __shared__ double buffer[Q][kWarp][kWarp + 1];
   const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
@@ -85,7 +86,8 @@ __global__ void finish_columns_kernel(const double* partial, int64_t chunks, int
 #pragma unroll 4
     for (int64_t chunk = y; chunk < chunks; chunk += kWarp)
 #pragma unroll
-      for (int q = 0; q < Q; ++q) sums[q] += partial[(chunk * Q + q) * cols + first + x];
+      for (int q = 0; q < Q; ++q)
+        sums[q] += static_cast<double>(partial[(chunk * Q + q) * cols + first + x]);
 #pragma unroll
   for (int q = 0; q < Q; ++q) buffer[q][y][x] = sums[q];
   __syncthreads();
@@ -94,11 +96,11 @@ __global__ void finish_columns_kernel(const double* partial, int64_t chunks, int
   if (x == 0 && first + y < cols) finish(first + y, sums);
 }
 
-template <int Q, class Finish>
-void finish_columns(const double* partial, int64_t chunks, int64_t cols, const Finish& finish,
+template <int Q, class P, class Finish>
+void finish_columns(const P* partial, int64_t chunks, int64_t cols, const Finish& finish,
                     Stream stream) {
   const Grid grid{dim3(static_cast<unsigned>((cols + kWarp - 1) / kWarp)), dim3(kWarp, kWarp), 0};
-  launch(finish_columns_kernel<Q, Finish>, grid, stream, partial, chunks, cols, finish);
+  launch(finish_columns_kernel<Q, P, Finish>, grid, stream, partial, chunks, cols, finish);
 }
 
 /// out[i] = value, or += where `accumulate`, for a floating dtype known at run time.
