@@ -6,6 +6,7 @@ option(SING_BUILD_TOOLS "Build the programs (sing, sing-train, ...)" ${PROJECT_I
 option(SING_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(SING_BUILD_BENCHMARKS "Build the benchmarks" OFF)
 option(SING_BUILD_FUZZERS "Build the libFuzzer targets (clang only)" OFF)
+option(SING_BUILD_COVERAGE "Build the tests of the readers for coverage (clang only)" OFF)
 option(SING_INSTALL "Generate install rules" ${PROJECT_IS_TOP_LEVEL})
 option(SING_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
 set(SING_SANITIZE "" CACHE STRING "Sanitizers, comma separated: address,undefined or thread")

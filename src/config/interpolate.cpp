@@ -80,10 +80,8 @@ class Interpolator {
     const std::string shown = "'" + detail::shorten(inside) + "'";
     const Value* target = tree_.find_path(inside);
     if (target && target->is_scalar()) {
-      if (!resolve(const_cast<Value&>(*target), depth + 1)) {
-        if (active_.contains(&value)) return fail(value, shown + " cannot be resolved");
-        return false;
-      }
+      if (!resolve(const_cast<Value&>(*target), depth + 1))
+        return fail(value, shown + " cannot be resolved");
     }
     if (!target) target = defaults_.find_path(inside);
     if (!target) return fail(value, shown + " is not set in this config");

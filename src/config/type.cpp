@@ -65,9 +65,9 @@ std::string plain_type_text(const Type& type) {
     case TypeKind::component:
       return "a " + type.components().kind() + ": a name, or {name: ..., options}";
     case TypeKind::any:
-      return "anything";
+      break;
   }
-  return {};
+  return "anything";
 }
 
 }  // namespace
@@ -305,13 +305,12 @@ bool check_list(const Type& type, const Value& value, Reader& reader) {
     return false;
   }
   if (value.items.size() >= type.min_items && value.items.size() <= type.max_items) return true;
-  const std::string wanted = type.min_items == type.max_items ? std::to_string(type.min_items)
-                             : value.items.size() < type.min_items
-                                 ? "at least " + std::to_string(type.min_items)
-                                 : "at most " + std::to_string(type.max_items);
+  // Only an exact length bounds a list from above.
+  const std::string wanted = type.min_items == type.max_items ? "" : "at least ";
   reader.error(code::kOutOfRange,
-               reader.subject() + " must have " + wanted + (wanted == "1" ? " item" : " items") +
-                   "; got " + std::to_string(value.items.size()),
+               reader.subject() + " must have " + wanted + std::to_string(type.min_items) +
+                   (type.min_items == 1 ? " item" : " items") + "; got " +
+                   std::to_string(value.items.size()),
                value);
   return false;
 }

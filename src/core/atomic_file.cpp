@@ -163,11 +163,11 @@ void recover_folder(FileSystem& files, const std::string& folder) {
     if (name.starts_with(kOld)) {
       const std::string back = join_path(folder, name.substr(kOld.size()));
       const auto status = files.stat(back);
-      if (!status.ok() && status.error().code == ENOENT) {
+      if (status.ok()) {
+        remove_tree(files, path);
+      } else if (status.error().code == ENOENT) {  // any other error: it may be all there is
         if (files.rename(path, back) == 0) files.fsync_dir(folder);
-        continue;
       }
-      remove_tree(files, path);
     } else if (name.starts_with(kNew)) {
       remove_tree(files, path);
     }

@@ -14,7 +14,7 @@ constexpr uint32_t kPolynomial = 0x82f63b78u;
 
 // Eight tables: table[k][b] is the checksum of byte b followed by k zero bytes, so that eight bytes
 // are folded per round.
-constexpr std::array<std::array<uint32_t, 256>, 8> make_tables() {
+consteval std::array<std::array<uint32_t, 256>, 8> make_tables() {
   std::array<std::array<uint32_t, 256>, 8> tables{};
   for (uint32_t b = 0; b < 256; ++b) {
     uint32_t crc = b;

@@ -178,6 +178,45 @@ TEST(Png, HostileFilesAreRefused) {
     EXPECT_THAT(fault_of(files[i].first), testing::HasSubstr(files[i].second)) << "file " << i;
 }
 
+TEST(Png, SizesAtTheEdges) {
+  const Bytes good = encode_png(sample(6, 5, 3)), data = data_chunk(good), end = chunk("IEND", {});
+  const auto cut = [](size_t size) {  // a header of another length
+    const Bytes whole = header(5, 6, 8, 2);
+    return chunk("IHDR", std::span(whole).subspan(8, size));
+  };
+  for (const size_t size : {2, 4, 8, 9, 12, 14})
+    EXPECT_EQ(fault_of(joined({cut(size), data, end})), "the PNG header has the wrong length");
+  for (const auto& [width, height] : {std::pair{0u, 5u}, {5u, 0u}, {0x80000000u, 5u}})
+    EXPECT_EQ(fault_of(joined({header(width, height), data, end})),
+              "the PNG header has an impossible size");
+  PngLimits limits;
+  limits.side = 5;
+  EXPECT_THAT(fault_of(good, limits), testing::HasSubstr("5 x 6, more than is allowed"));
+  limits.side = 6;
+  EXPECT_EQ(fault_of(good, limits), "accepted");
+  for (const auto& [h, w] :
+       {std::pair{int64_t{1} << 31, int64_t{1}}, {int64_t{1}, int64_t{1} << 31}})
+    EXPECT_THROW(encode_png({h, w, 1, {}}), ShapeError);
+}
+
+TEST(Png, APaletteIsReadWithItsTransparency) {
+  const Bytes palette = {std::byte{10}, std::byte{20}, std::byte{30},
+                         std::byte{40}, std::byte{50}, std::byte{60}};
+  const Bytes alpha = {std::byte{255}, std::byte{7}};
+  // Two pixels of a row behind its filter byte, stored without compression.
+  const Bytes row = {std::byte{0}, std::byte{0}, std::byte{1}};
+  Bytes zlib = {std::byte{0x78}, std::byte{0x01}, std::byte{1},   std::byte{3},
+                std::byte{0},    std::byte{0xfc}, std::byte{0xff}};
+  zlib.insert(zlib.end(), row.begin(), row.end());
+  append_big(zlib, 0x00040002);  // Adler-32 of 0 0 1: sums 2 and 4
+  const Bytes file = joined({header(2, 1, 8, 3), chunk("PLTE", palette), chunk("tRNS", alpha),
+                             chunk("IDAT", zlib), chunk("IEND", {})});
+  const auto image = decode_png(file);
+  ASSERT_TRUE(image.ok()) << image.error().what;
+  EXPECT_EQ(image.value().channels, 4);
+  EXPECT_EQ(image.value().pixels, (std::vector<uint8_t>{10, 20, 30, 255, 40, 50, 60, 7}));
+}
+
 TEST(Png, EveryTruncationAndEveryChangedByteIsRefused) {
   const Bytes good = encode_png(sample(6, 5, 3));
   for (size_t size = 0; size < good.size(); ++size)

@@ -61,9 +61,10 @@ class SimFileSystem final : public FileSystem {
     free_bytes
   };
   static constexpr int kShortWrite = -1;
+  static constexpr int kNothing = -2;
 
   /// Asked before every call that changes something or is about to: returns 0 to go on, an errno
-  /// value to fail, or kShortWrite to write half.
+  /// value to fail, kShortWrite to write half, or kNothing to read or write no byte.
   std::function<int(Call call, const std::string& path)> before;
   /// Told after every call that changed something.
   std::function<void()> after;
@@ -142,6 +143,7 @@ class SimFileSystem final : public FileSystem {
   IoResult<size_t> write(FileId file, std::span<const std::byte> bytes) override {
     const int code = asked(Call::write, {});
     if (code > 0) return IoError{code};
+    if (code == kNothing) return size_t{0};
     size_t count = bytes.size();
     if (code == kShortWrite && count > 1) count /= 2;
     const uint64_t used = bytes_used();
@@ -156,7 +158,9 @@ class SimFileSystem final : public FileSystem {
   }
 
   IoResult<size_t> read(FileId file, std::span<std::byte> bytes) override {
-    if (const int code = asked(Call::read, {})) return IoError{code};
+    const int code = asked(Call::read, {});
+    if (code > 0) return IoError{code};
+    if (code == kNothing) return size_t{0};
     Open& open = open_.at(file);
     const size_t count = std::min(bytes.size(), open.node->content.size() - open.position);
     std::copy_n(open.node->content.begin() + static_cast<ptrdiff_t>(open.position), count,
@@ -193,7 +197,7 @@ class SimFileSystem final : public FileSystem {
   }
 
   void close(FileId file) override {
-    locked_.erase(open_.at(file).node.get());
+    if (open_.at(file).holds_lock) locked_.erase(open_.at(file).node.get());
     open_.erase(file);
   }
 
@@ -301,7 +305,9 @@ class SimFileSystem final : public FileSystem {
     }
     if (!locked_.insert(node.get()).second) return IoError{EWOULDBLOCK};
     changed();
-    return opened(node);
+    const FileId file = opened(node);
+    open_.at(file).holds_lock = true;
+    return file;
   }
 
   IoResult<uint64_t> free_bytes(const std::string& path) override {
@@ -324,6 +330,7 @@ class SimFileSystem final : public FileSystem {
   struct Open {
     NodePtr node;
     size_t position = 0;
+    bool holds_lock = false;
   };
 
   int asked(Call call, const std::string& path) {
@@ -334,7 +341,7 @@ class SimFileSystem final : public FileSystem {
     if (after) after();
   }
   FileId opened(NodePtr node) {
-    open_[next_id_] = {std::move(node), 0};
+    open_[next_id_] = {std::move(node)};
     return next_id_++;
   }
   static void assign(Node& folder, Change change) {

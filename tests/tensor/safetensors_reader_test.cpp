@@ -92,6 +92,28 @@ TEST(SafetensorsReader, NoticesAFileThatShrinks) {
   EXPECT_THROW(reader.read(reader.tensors().back()), DataError);
 }
 
+TEST(SafetensorsReader, RetriesInterruptsAndReportsFaults) {
+  using Call = test::SimFileSystem::Call;
+  test::SimFileSystem files;
+  files.put("/f", test::sample_file());
+  const auto failing = [&](Call call, int code, int times) {
+    files.before = [=, left = times](Call now, const std::string&) mutable {
+      return now == call && left-- > 0 ? code : 0;
+    };
+  };
+  for (const Call call : {Call::open, Call::read}) {
+    failing(call, EINTR, 3);
+    EXPECT_FALSE(SafetensorsReader("/f", files).tensors().empty());
+    failing(call, EIO, 1);
+    EXPECT_THAT(refusal(files, "/f", "E0301"), ::testing::HasSubstr("Input/output error"));
+  }
+  failing(Call::size, EIO, 1);
+  EXPECT_THAT(refusal(files, "/f", "E0301"), ::testing::HasSubstr("cannot be read"));
+  failing(Call::open, EINVAL, 1);
+  EXPECT_THAT(refusal(files, "/f", "E0301"), ::testing::HasSubstr("is not a regular file"));
+  EXPECT_EQ(files.open_files(), 0);
+}
+
 TEST(SafetensorsWriter, KeepsTheOrderOfAddingWithinAWidth) {
   SafetensorsWriter writer(SafetensorsOrder::as_added);
   const std::array<std::byte, 8> bytes{};

@@ -10,6 +10,7 @@
 #include "support/safetensors_bytes.h"
 #include "support/sim_file_system.h"
 #include "support/temporary_folder.h"
+#include "tensor/safetensors_names.h"
 
 namespace sing {
 namespace {
@@ -146,6 +147,12 @@ TEST(Safetensors, TheWriterRefusesWhatTheReaderWould) {
   refused("b", {2});
   refused("b", {1, 1, 1, 1, 1, 1, 1, 1, 1});
   EXPECT_THROW(writer.add("b", DType::f32, {int64_t{1} << 62, 4}, four), ShapeError);
+  SafetensorsLimits limits;
+  limits.tensors = 1;
+  SafetensorsWriter one(SafetensorsOrder::by_name, limits);
+  one.add("a", DType::f32, {1}, four);
+  EXPECT_THROW(one.add("b", DType::f32, {1}, four), DataError);
+  EXPECT_EQ(safetensors_name(static_cast<DType>(99)), "") << "of no dtype";
 }
 
 TEST(Safetensors, AFailedWriteLeavesTheOldFile) {

@@ -100,6 +100,20 @@ TEST_F(Forged, AnotherDigestOfTheState) {
             "state.json is damaged");
 }
 
+TEST_F(Forged, AStateThatIsNotJson) {
+  auto* state = files.contents("/c/step-00000001/state.json");
+  const std::string digest = value_of("\"state.json\"", "sha256");
+  state->front() = std::byte{'['};
+  EXPECT_THAT(reason(digest, sha256_hex(*state)), testing::HasSubstr("state.json: not valid JSON"));
+}
+
+TEST_F(Forged, ATensorWithoutAChecksum) {
+  model->back() ^= std::byte{1};  // and the file is damaged as well
+  const std::string name = contents_of(1).model.begin()->first;
+  EXPECT_THAT(reason("\"" + name + "\"", "\"another\""),
+              testing::HasSubstr("tensor '" + name + "' is damaged"));
+}
+
 TEST_F(Forged, ATensorOfMoreDimensionsThanTheEngineTakes) {
   SafetensorsWriter writer;
   const std::array<std::byte, 1> value = {std::byte{7}};

@@ -58,6 +58,29 @@ TEST(RunLock, RefusesAFileSystemWithoutLocks) {
   EXPECT_NO_THROW(RunLock::acquire("/run", LockMode::none, files));
 }
 
+TEST(RunLock, HoldsThroughInterruptsAndWithoutItsNote) {
+  using Call = test::SimFileSystem::Call;
+  test::SimFileSystem files;
+  files.put_folder("/run");
+  int left = 3;
+  files.before = [&](Call call, const std::string&) {
+    if (call == Call::lock && left-- > 0) return EINTR;
+    return call == Call::truncate ? EIO : 0;  // the note cannot be written: no failure
+  };
+  const RunLock lock = RunLock::acquire("/run", LockMode::flock, files);
+  const auto refusal = [&] {
+    try {
+      RunLock::acquire("/run", LockMode::flock, files);
+    } catch (const BusyError& e) {
+      return std::string(e.what());
+    }
+    return std::string("taken");
+  };
+  EXPECT_THAT(refusal(), testing::HasSubstr("in use by another process")) << "an empty note";
+  files.before = [](Call call, const std::string&) { return call == Call::open ? EACCES : 0; };
+  EXPECT_THAT(refusal(), testing::HasSubstr("in use by another process")) << "an unreadable one";
+}
+
 TEST(RunLock, NeverFollowsALink) {
   const test::TemporaryFolder folder;
   ASSERT_EQ(::symlink("elsewhere", (folder / "run.lock").c_str()), 0);

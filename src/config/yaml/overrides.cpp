@@ -82,7 +82,7 @@ class Override {
       path_.push_back({word.substr(from, to - from), at(from, to - from)});
       from = to;
     }
-    if (end <= start || word[end - 1] == '.' || path_.size() > kDeepestPath) {
+    if (path_.size() > kDeepestPath) {
       fail(at(start, end - start), "this is no path of keys such as optimizer.host.lr");
       return false;
     }
