@@ -4,6 +4,8 @@
 set(SING_CUDA AUTO CACHE STRING "The CUDA backend: AUTO, ON or OFF")
 set_property(CACHE SING_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(CUDNN_ROOT "" CACHE PATH "Where cuDNN lies when it is not beside the toolkit")
+set(SING_CUDA_LINK plugin CACHE STRING "plugin: a library of its own; builtin: a part of libsing, for programs that embed it")
+set_property(CACHE SING_CUDA_LINK PROPERTY STRINGS plugin builtin)
 set(SING_CUDA_RPATH "" CACHE STRING "Folders in which the backend looks for cuDNN and cuBLASLt at run time")
 set(SING_HAS_CUDA OFF)
 
@@ -32,12 +34,22 @@ endfunction()
 if(NOT SING_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "SING_CUDA must be AUTO, ON or OFF, not '${SING_CUDA}'")
 endif()
+if(NOT SING_CUDA_LINK MATCHES "^(plugin|builtin)$")
+  message(FATAL_ERROR "SING_CUDA_LINK must be plugin or builtin, not '${SING_CUDA_LINK}'")
+endif()
+if(SING_CUDA_LINK STREQUAL "builtin" AND NOT SING_CUDA STREQUAL "ON")
+  message(FATAL_ERROR "SING_CUDA_LINK=builtin makes CUDA a need of libsing: say SING_CUDA=ON with it")
+endif()
 if(CMAKE_CUDA_ARCHITECTURES MATCHES "native")
   message(FATAL_ERROR "CMAKE_CUDA_ARCHITECTURES=native builds for whatever GPU is here, silently for "
     "an old one where there is none: name them, as 90-real")
 endif()
 if(NOT SING_CUDA STREQUAL "OFF")
-  sing_find_cuda()
+  if(BUILD_SHARED_LIBS OR SING_CUDA_LINK STREQUAL "builtin")
+    sing_find_cuda()
+  else()  # a plugin would bring the shared libsing, and with it a second set of kernel slots
+    set(SING_CUDA_REASON "a static libsing opens no plugins (SING_CUDA_LINK=builtin links it in)")
+  endif()
   if(SING_CUDA STREQUAL "ON" AND NOT SING_HAS_CUDA)
     message(FATAL_ERROR "SING_CUDA=ON, but ${SING_CUDA_REASON}")
   endif()
@@ -71,7 +83,11 @@ if(SING_HAS_CUDA)
     endif()
   endforeach()
 
-  add_library(sing_cuda MODULE ${SING_CUDA_KERNELS} ${SING_CUDA_SOURCES} ${SING_CUDA_LIBRARY_SOURCES})
+  set(form MODULE)
+  if(SING_CUDA_LINK STREQUAL "builtin")
+    set(form OBJECT)
+  endif()
+  add_library(sing_cuda ${form} ${SING_CUDA_KERNELS} ${SING_CUDA_SOURCES} ${SING_CUDA_LIBRARY_SOURCES})
   target_compile_features(sing_cuda PRIVATE cxx_std_20)
   target_include_directories(sing_cuda PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src)
   target_include_directories(sing_cuda SYSTEM PRIVATE ${CUDNN_INCLUDE_DIR})
@@ -79,22 +95,43 @@ if(SING_HAS_CUDA)
   target_compile_options(sing_cuda PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers -Wno-unknown-pragmas -ffp-contract=off>
     $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr --expt-extended-lambda -Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers
-      -Xptxas=-warn-spills>)
+      -Xptxas=-warn-spills,-v>)
   if(SING_WERROR)
     target_compile_options(sing_cuda PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-Werror>
       $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings -Xcompiler=-Werror>)
   endif()
-  target_link_libraries(sing_cuda PRIVATE sing CUDA::cudart_static CUDA::cublasLt ${CUDNN_LIBRARY})
+  set(needs CUDA::cudart_static CUDA::cublasLt ${CUDNN_LIBRARY})
+  # CMake takes the toolkit's folder for one the loader knows and would write nothing.
+  cmake_path(GET CUDNN_LIBRARY PARENT_PATH cudnn_folder)
+  set(folders ${CUDAToolkit_LIBRARY_DIR} ${cudnn_folder} ${SING_CUDA_RPATH})
+  list(REMOVE_DUPLICATES folders)
   set_target_properties(sing_cuda PROPERTIES CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON
     CUDA_EXTENSIONS OFF CUDA_RUNTIME_LIBRARY Static POSITION_INDEPENDENT_CODE ON
     CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
-    LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}
-    # CMake takes the toolkit's folder for one the loader knows and would write nothing.
-    BUILD_RPATH "${CUDAToolkit_LIBRARY_DIR};${SING_CUDA_RPATH}"
-    INSTALL_RPATH "$ORIGIN;${CUDAToolkit_LIBRARY_DIR};${SING_CUDA_RPATH}")
-  if(SING_INSTALL)
-    include(GNUInstallDirs)
-    install(TARGETS sing_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    RULE_LAUNCH_COMPILE "${PROJECT_SOURCE_DIR}/cmake/ptxas_report.sh <OBJECT>")
+  if(SING_CUDA_LINK STREQUAL "builtin")
+    target_include_directories(sing_cuda PRIVATE ${PROJECT_SOURCE_DIR}/include)
+    target_link_libraries(sing_cuda PRIVATE ${needs})
+    # A name of its own: a plugin beside it must not be taken for a backend because of this one.
+    set_property(SOURCE ${PROJECT_SOURCE_DIR}/src/backend/cuda/plugin.cpp APPEND PROPERTY
+      COMPILE_DEFINITIONS sing_backend_entry=sing_builtin_cuda_entry)
+    target_sources(sing PRIVATE $<TARGET_OBJECTS:sing_cuda>)
+    target_link_libraries(sing PRIVATE ${needs})
+    set_target_properties(sing PROPERTIES LINKER_LANGUAGE CXX BUILD_RPATH "${folders}"
+      INSTALL_RPATH "$ORIGIN;${folders}")
+    set_property(SOURCE ${PROJECT_SOURCE_DIR}/src/backend/plugin.cpp APPEND PROPERTY
+      COMPILE_DEFINITIONS SING_BUILTIN_CUDA)
+  else()
+    set(exports ${PROJECT_SOURCE_DIR}/cmake/backend.map)
+    target_link_libraries(sing_cuda PRIVATE sing ${needs})
+    target_link_options(sing_cuda PRIVATE LINKER:--version-script=${exports})
+    set_target_properties(sing_cuda PROPERTIES LINK_DEPENDS ${exports}
+      LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR} BUILD_RPATH "${folders}"
+      INSTALL_RPATH "$ORIGIN;${folders}")
+    if(SING_INSTALL)
+      include(GNUInstallDirs)
+      install(TARGETS sing_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+    endif()
   endif()
   message(STATUS "CUDA backend: ${CMAKE_CUDA_COMPILER_VERSION}, architectures ${CMAKE_CUDA_ARCHITECTURES}, ${CUDNN_LIBRARY}")
 elseif(NOT SING_CUDA STREQUAL "OFF")

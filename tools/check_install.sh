@@ -33,7 +33,9 @@ for kind in shared static; do
   [ -f $build/CMakeCache.txt ] ||
     cmake -S . -B $build -DBUILD_SHARED_LIBS=$flag -DSING_BUILD_TESTS=OFF >"$work/log"
   targets="sing sing_train"
-  cmake --build $build --target help 2>&1 | grep -q 'sing_program' && targets="$targets sing_program"
+  for target in sing_program sing_cuda; do
+    cmake --build $build --target help 2>&1 | grep -q "$target" && targets="$targets $target"
+  done
   # shellcheck disable=SC2086
   cmake --build $build --target $targets >"$work/log" 2>&1 || { tail -40 "$work/log"; exit 1; }
   cmake --install $build --prefix "$work/prefix-$kind" >"$work/log"
@@ -52,6 +54,17 @@ for kind in shared static; do
   if [ -x "$work/moved-$kind/bin/sing" ]; then
     say "$kind: the installed program"
     "$work/moved-$kind/bin/sing-train" --version
+  fi
+  if [ $kind = shared ] && [ -f $build/libsing_cuda.so ]; then
+    say "the CUDA backend lies beside libsing, and the installed program opens it there"
+    library=$(find "$work/moved-$kind" -name libsing.so)
+    [ -f "$(dirname "$library")/libsing_cuda.so" ] || { echo "libsing_cuda.so was not installed"; exit 1; }
+    # Without a driver the sentence is the backend's own; nothing of the loader's must be in it.
+    said=$("$work/moved-$kind/bin/sing" doctor | grep '^cuda ')
+    case $said in
+      *"did not load"* | *"no cuda backend"* | "") echo "$said"; exit 1 ;;
+    esac
+    echo "$said"
   fi
 done
 

@@ -9,6 +9,10 @@
 #include "backend/plugin_loader.h"
 #include "sing/core/device.h"
 
+#if defined(SING_BUILTIN_CUDA)
+extern "C" const SingBackendTable* sing_builtin_cuda_entry(uint32_t host_abi);
+#endif
+
 namespace sing::backend {
 namespace {
 
@@ -59,38 +63,54 @@ std::string fault_of(const SingBackendTable* table) {
   return {};
 }
 
-}  // namespace
-
-Plugin open_plugin(DeviceType device, const fs::path& library) {
+/// Probes a backend and fills the slots. `who` begins a sentence about its file.
+Plugin adopt(DeviceType device, const SingBackendTable* table, const std::string& who) {
   Plugin plugin;
-  plugin.state.library = library.string();
-  const auto refuse_file = [&](const std::string& why) {
-    plugin.state.reason = library.string() + " " + why;
-    return plugin;
-  };
-  // What the plugin itself says is about the machine and stands alone.
-  const auto refuse = [&](const char* sentence) {
+  const auto refuse = [&](const std::string& sentence) {
     plugin.state.reason = sentence;
     return plugin;
   };
+  if (const std::string fault = fault_of(table); !fault.empty()) return refuse(who + " " + fault);
+  // What the backend itself says is about the machine and stands alone.
+  if (const char* sentence = table->probe()) return refuse(sentence);
+  Registrar registrar(device);
+  if (const char* sentence = table->add(&registrar)) return refuse(sentence);
+  if (!registrar.collected_runtime()) return refuse(who + " registered no runtime");
+  registrar.commit();
+  plugin.state.usable = true;
+  plugin.runtime = registrar.collected_runtime();
+  return plugin;
+}
+
+/// The entry of a backend that is linked into libsing, or null.
+Entry builtin_entry([[maybe_unused]] DeviceType device) {
+#if defined(SING_BUILTIN_CUDA)
+  if (device == DeviceType::cuda) return &sing_builtin_cuda_entry;
+#endif
+  return nullptr;
+}
+
+}  // namespace
+
+Plugin open_plugin(DeviceType device, const fs::path& library) {
+  Plugin refused;
+  refused.state.library = library.string();
   // RTLD_NOW: a symbol this SING lacks is a sentence now, not a crash in the middle of a run. Never
   // closed: kernels, error classes and the runtime live in it.
   void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle) {
     const char* error = dlerror();
-    return refuse_file(std::string("did not load: ") + (error ? error : "no reason given"));
+    refused.state.reason =
+        library.string() + " did not load: " + (error ? error : "no reason given");
+    return refused;
   }
   const auto entry = reinterpret_cast<Entry>(dlsym(handle, "sing_backend_entry"));
-  if (!entry) return refuse_file("is no SING backend: it has no sing_backend_entry");
-  const SingBackendTable* table = entry(kBackendAbi);
-  if (const std::string fault = fault_of(table); !fault.empty()) return refuse_file(fault);
-  if (const char* sentence = table->probe()) return refuse(sentence);
-  Registrar registrar(device);
-  if (const char* sentence = table->add(&registrar)) return refuse(sentence);
-  if (!registrar.collected_runtime()) return refuse_file("registered no runtime");
-  registrar.commit();
-  plugin.state.usable = true;
-  plugin.runtime = registrar.collected_runtime();
+  if (!entry) {
+    refused.state.reason = library.string() + " is no SING backend: it has no sing_backend_entry";
+    return refused;
+  }
+  Plugin plugin = adopt(device, entry(kBackendAbi), library.string());
+  plugin.state.library = library.string();
   return plugin;
 }
 
@@ -108,11 +128,15 @@ std::vector<fs::path> plugin_candidates(DeviceType device, const char* chosen) {
 
 Plugin find_plugin(DeviceType device) {
   Plugin none;
+  const char* chosen = std::getenv("SING_BACKEND_PATH");
+  const Entry builtin = builtin_entry(device);
+  if (builtin && !(chosen && *chosen))
+    return adopt(device, builtin(kBackendAbi), "the built-in backend");
   if (kStatic) {
     none.state.reason = "this program holds a static libsing, which cannot open backends";
     return none;
   }
-  const auto candidates = plugin_candidates(device, std::getenv("SING_BACKEND_PATH"));
+  const auto candidates = plugin_candidates(device, chosen);
   std::string places;
   for (const fs::path& file : candidates) {
     std::error_code ignored;

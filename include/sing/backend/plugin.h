@@ -56,7 +56,8 @@ struct BackendState {
 /// Looks for the backend at the first call and remembers the answer. Never throws for a backend
 /// that is missing, broken or without a device. Thread-safe. Searched, the first file that exists
 /// decides: SING_BACKEND_PATH (a file or a folder; when set, nothing else is looked at), the folder
-/// of libsing, ../lib beside the executable.
+/// of libsing, ../lib beside the executable. A backend that was linked into libsing
+/// (SING_CUDA_LINK=builtin) comes right behind SING_BACKEND_PATH.
 SING_API const BackendState& backend_state(DeviceType device);
 
 }  // namespace sing::backend
