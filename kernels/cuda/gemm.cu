@@ -1,6 +1,6 @@
 // Matrix products of any layout without a library: f32 sums in the order of k, whatever the launch.
 // It serves what cuBLASLt does not map or refuses, and everything where that library is missing.
-#include "kernels/gemm.h"
+#include "kernels/cuda/gemm.h"
 
 #include "kernels/cuda/activation.h"
 #include "kernels/cuda/element.h"
@@ -189,7 +189,9 @@ void run(const kernels::GemmArgs& args) {
          static_cast<C*>(args.slope), g);
 }
 
-void gemm(const kernels::GemmArgs& args) {
+}  // namespace
+
+void own_gemm(const kernels::GemmArgs& args) {
   dispatch_floating("gemm", args.dtype, [&](auto tag) {
     using T = decltype(tag);
     if (args.c_dtype == args.dtype) return run<T, T>(args);
@@ -199,7 +201,4 @@ void gemm(const kernels::GemmArgs& args) {
   });
 }
 
-SING_CUDA_KERNEL(kernels::gemm, gemm)
-
-}  // namespace
 }  // namespace sing::cuda

@@ -1,0 +1,51 @@
+// Matrix products: a library where it has them, our own kernel for the rest.
+#include "kernels/cuda/gemm.h"
+
+#include "backend/cuda/gemm_mapping.h"
+#include "kernels/cuda/backend.h"
+#if defined(SING_CUDA_EMULATED)
+#include "cuda/emulator/products.h"
+#else
+#include "backend/cuda/cublaslt/library.h"
+#endif
+
+namespace sing::cuda {
+namespace {
+
+/// False where the library has no algorithm; nothing was written then.
+bool try_product(const kernels::GemmArgs& g, const LibraryProduct& p) {
+  LibraryOperands operands{g.b,
+                           g.a,
+                           g.c,
+                           p.bias ? g.bias : nullptr,
+                           p.to_slope ? g.slope : g.c,
+                           p.keeps_input ? g.slope : nullptr};
+  if (!p.accumulate) operands.c = operands.d;  // not read
+#if defined(SING_CUDA_EMULATED)
+  if (!emulator::multiply(p, g.dtype, g.c_dtype, operands, g.stream)) return false;
+#else
+  if (!cublaslt::multiply(p, g.dtype, g.c_dtype, operands, g.stream)) return false;
+#endif
+  if (p.pass)
+    activation_pass({operands.d, g.c, g.c_dtype, g.epilogue, p.cols, p.rows, p.c.ld, p.batches,
+                     p.c.batch_stride, g.stream});
+  return true;
+}
+
+bool by_library(const kernels::GemmArgs& g) {
+  const std::optional<LibraryProduct> fused = map_gemm(g, true);
+  if (!fused) return false;
+  if (try_product(g, *fused)) return true;
+  if (fused->activation == LibraryActivation::none) return false;
+  const std::optional<LibraryProduct> plain = map_gemm(g, false);
+  return plain && try_product(g, *plain);
+}
+
+void gemm(const kernels::GemmArgs& args) {
+  if (!by_library(args)) own_gemm(args);
+}
+
+SING_CUDA_KERNEL(kernels::gemm, gemm)
+
+}  // namespace
+}  // namespace sing::cuda
