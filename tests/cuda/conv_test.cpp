@@ -58,7 +58,9 @@ std::vector<Case> cases() {
   return {square("several ranges of pixels", 3, 3, 5, 33, 3, 1, false),
           square("more channels than a tile", 1, 70, 130, 7, 3, 1, true),
           square("groups wider than a narrow tile", 2, 18, 27, 9, 3, 3, false),
-          square("one by one", 2, 65, 66, 8, 1, 1, true)};
+          square("one by one", 2, 65, 66, 8, 1, 1, true),
+          square("no output channel", 2, 3, 0, 5, 3, 1, false),
+          square("no input channel", 2, 0, 3, 5, 3, 1, false)};
 }
 
 /// The three passes on one device; what comes out is f32 on the CPU.
