@@ -322,63 +322,20 @@ int64_t splits_of(const Product& p) {
   return std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, most));
 }
 
-/// to = or += the sums of `splits` partials. `place` says where element i belongs.
-template <class G, class Place>
-__global__ void sum_partials_kernel(G* to, const float* partial, int64_t n, int64_t splits,
-                                    bool add, Place place) {
+/// The gradient = or += the sums of `splits` partials, each in the order (output channel, kernel
+/// row, kernel column, input channel).
+template <class G>
+__global__ void sum_partials_kernel(Sizes s, G* to, const float* partial, int64_t n, int64_t splits,
+                                    bool add) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= n) return;
   float sum = 0;
   for (int64_t split = 0; split < splits; ++split) sum += partial[split * n + i];
-  const int64_t at = place(i);
+  const int64_t channel = i % s.in_group, tap = i / s.in_group;
+  const int64_t kw = tap % s.kernel_w, row = tap / s.kernel_w;
+  const int64_t kh = row % s.kernel_h, o = row / s.kernel_h;
+  const int64_t at = o * s.weight_o + channel * s.weight_i + kh * s.weight_h + kw * s.weight_w;
   to[at] = from_value<G>(add ? to_value(to[at]) + sum : sum);
-}
-
-/// Element (output channel, kernel row, kernel column, input channel) of the gradient.
-struct InWeight {
-  Sizes s;
-  SING_DEVICE int64_t operator()(int64_t index) const {
-    const int64_t i = index % s.in_group, tap = index / s.in_group;
-    const int64_t kw = tap % s.kernel_w, row = tap / s.kernel_w;
-    const int64_t kh = row % s.kernel_h, o = row / s.kernel_h;
-    return o * s.weight_o + i * s.weight_i + kh * s.weight_h + kw * s.weight_w;
-  }
-};
-struct InOrder {
-  SING_DEVICE int64_t operator()(int64_t index) const { return index; }
-};
-
-/// Sums of the columns of (pixels, channels) over ranges of pixels: a block has 32 channels by 8
-/// pixels at a time.
-template <class T>
-__global__ void __launch_bounds__(kThreads)
-    column_sums_kernel(const T* from, float* partial, int64_t pixels, int64_t channels,
-                       int64_t pixels_per_split) {
-  __shared__ float sums[kThreads / kWarp][kWarp + 1];
-  const int64_t channel_tiles = (channels + kWarp - 1) / kWarp;
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
-  const int row = static_cast<int>(threadIdx.x) / kWarp;
-  const int64_t channel = blockIdx.x % channel_tiles * kWarp + lane;
-  const int64_t split = blockIdx.x / channel_tiles;
-  const int64_t begin = split * pixels_per_split;
-  const int64_t end = begin + pixels_per_split < pixels ? begin + pixels_per_split : pixels;
-  float sum = 0;
-  if (channel < channels)
-    for (int64_t p = begin + row; p < end; p += kThreads / kWarp)
-      sum += to_value(from[p * channels + channel]);
-  sums[row][lane] = sum;
-  __syncthreads();
-  if (row != 0 || channel >= channels) return;
-  for (int r = 1; r < kThreads / kWarp; ++r) sum += sums[r][lane];
-  partial[split * channels + channel] = sum;
-}
-
-template <class G, class T>
-__global__ void put_kernel(G* to, const T* from, int64_t n, bool add) {
-  const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (i >= n) return;
-  const float value = to_value(from[i]);
-  to[i] = from_value<G>(add ? to_value(to[i]) + value : value);
 }
 
 int64_t weight_elements(const Conv2dGeometry& g) {
@@ -430,43 +387,8 @@ void conv2d_backward_weight_direct(const kernels::Conv2dBwdWeightArgs& args) {
   });
   dispatch_floating("conv2d backward", args.grad_weight_dtype, [&](auto g) {
     using G = decltype(g);
-    launch(sum_partials_kernel<G, InWeight>, grid_for(n, kThreads, INT32_MAX), args.stream,
-           static_cast<G*>(args.grad_weight), partials.as<float>(), n, p.splits, args.add_weight,
-           InWeight{s});
-  });
-}
-
-void conv2d_backward_bias(const kernels::Conv2dBwdWeightArgs& args) {
-  constexpr int64_t kPixelsPerSplit = 1024;
-  const int64_t pixels = args.g.n * args.g.out_h * args.g.out_w, n = args.g.out_channels;
-  if (n == 0) return;
-  const int64_t splits = std::clamp<int64_t>(tiles(pixels, kPixelsPerSplit), 1, 256);
-  const Workspace partials(static_cast<size_t>(n * splits) * sizeof(float), args.stream);
-  const auto blocks = static_cast<unsigned>(tiles(n, kWarp) * splits);
-  dispatch_floating("conv2d backward", args.dtype, [&](auto t) {
-    using T = decltype(t);
-    launch(column_sums_kernel<T>, {dim3(blocks), dim3(kThreads)}, args.stream,
-           static_cast<const T*>(args.grad_y), partials.as<float>(), pixels, n,
-           tiles(pixels, splits));
-  });
-  dispatch_floating("conv2d backward", args.grad_bias_dtype, [&](auto g) {
-    using G = decltype(g);
-    launch(sum_partials_kernel<G, InOrder>, grid_for(n, kThreads, INT32_MAX), args.stream,
-           static_cast<G*>(args.grad_bias), partials.as<float>(), n, splits, args.add_bias,
-           InOrder{});
-  });
-}
-
-void conv2d_put_weight_gradient(const kernels::Conv2dBwdWeightArgs& args, const void* found) {
-  const int64_t n = weight_elements(args.g);
-  if (n == 0) return;
-  dispatch_floating("conv2d backward", args.dtype, [&](auto t) {
-    dispatch_floating("conv2d backward", args.grad_weight_dtype, [&](auto g) {
-      using T = decltype(t);
-      using G = decltype(g);
-      launch(put_kernel<G, T>, grid_for(n, kThreads, INT32_MAX), args.stream,
-             static_cast<G*>(args.grad_weight), static_cast<const T*>(found), n, args.add_weight);
-    });
+    launch(sum_partials_kernel<G>, grid_for(n, kThreads, INT32_MAX), args.stream, s,
+           static_cast<G*>(args.grad_weight), partials.as<float>(), n, p.splits, args.add_weight);
   });
 }
 

@@ -10,10 +10,5 @@ void conv2d_forward_direct(const kernels::Conv2dFwdArgs& args);
 void conv2d_backward_data_direct(const kernels::Conv2dBwdDataArgs& args);
 /// The gradient of the weight only (not of the bias); args.grad_weight must be there.
 void conv2d_backward_weight_direct(const kernels::Conv2dBwdWeightArgs& args);
-/// The gradient of the bias only: sums of grad_y over all pixels. args.grad_bias must be there.
-void conv2d_backward_bias(const kernels::Conv2dBwdWeightArgs& args);
-/// args.grad_weight = or += `found`, which has its layout and the dtype of x: for libraries that
-/// only give weight gradients in the dtype of the images.
-void conv2d_put_weight_gradient(const kernels::Conv2dBwdWeightArgs& args, const void* found);
 
 }  // namespace sing::cuda

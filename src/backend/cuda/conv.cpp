@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/conv_direct.h"
+#include "kernels/reduce.h"
 #if !defined(SING_CUDA_EMULATED)
 #include "backend/cuda/cudnn/convolution.h"
 #endif
@@ -28,9 +29,27 @@ void backward_data(const kernels::Conv2dBwdDataArgs& args) {
   if (!by_library(args)) conv2d_backward_data_direct(args);
 }
 
+/// Sums of grad_y over all pixels.
+void backward_bias(const kernels::Conv2dBwdWeightArgs& args) {
+  kernels::ReduceArgs sum{};
+  sum.out = args.grad_bias;
+  sum.x = args.grad_y;
+  sum.dtype = args.dtype;
+  sum.out_dtype = args.grad_bias_dtype;
+  sum.op = kernels::ReduceOp::sum;
+  sum.scale = 1;
+  sum.accumulate = args.add_bias;
+  sum.kept_rank = sum.reduced_rank = 1;
+  sum.kept_dims[0] = sum.reduced_strides[0] = args.g.out_channels;
+  sum.kept_strides[0] = 1;
+  sum.reduced_dims[0] = args.g.n * args.g.out_h * args.g.out_w;
+  sum.stream = args.stream;
+  kernels::reduce(DeviceType::cuda, sum);
+}
+
 void backward_weight(const kernels::Conv2dBwdWeightArgs& args) {
   if (args.grad_weight != nullptr && !by_library(args)) conv2d_backward_weight_direct(args);
-  if (args.grad_bias != nullptr) conv2d_backward_bias(args);
+  if (args.grad_bias != nullptr) backward_bias(args);
 }
 
 SING_CUDA_KERNEL(kernels::conv2d_fwd, forward)

@@ -4,7 +4,7 @@
 #include "backend/cuda/cudnn/library.h"
 #include "backend/cuda/switches.h"
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/conv_direct.h"
+#include "kernels/memory.h"
 
 namespace sing::cuda::cudnn {
 namespace {
@@ -69,7 +69,17 @@ bool try_convolution(const kernels::Conv2dBwdWeightArgs& a) {
       static_cast<size_t>(g.out_channels * (g.in_channels / g.groups) * g.kernel_h * g.kernel_w);
   const Workspace found(elements * size_of(a.dtype), a.stream);
   if (!pass(found.data(), false)) return false;
-  conv2d_put_weight_gradient(a, found.data());
+  kernels::StridedCopyArgs copy{};
+  copy.to = a.grad_weight;
+  copy.to_dtype = a.grad_weight_dtype;
+  copy.from = found.data();
+  copy.from_dtype = a.dtype;
+  copy.rank = 1;
+  copy.dims[0] = static_cast<int64_t>(elements);
+  copy.to_strides[0] = copy.from_strides[0] = 1;  // both in the order of weight_strides
+  copy.accumulate = a.add_weight;
+  copy.stream = a.stream;
+  kernels::strided_copy(DeviceType::cuda, copy);
   return true;
 }
 
