@@ -11,7 +11,8 @@ struct Edge {
 
 struct Node {
   const char* op = "";
-  uint64_t sequence = 0;  // later ops have larger numbers
+  const char* layer = nullptr;  // backend::layer() when it was recorded
+  uint64_t sequence = 0;        // later ops have larger numbers
   std::vector<Edge> inputs;
   BackwardFn backward;  // empty once run
   Tensor pending;       // gradient received so far

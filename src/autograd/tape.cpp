@@ -4,6 +4,7 @@
 
 #include "autograd/node.h"
 #include "kernels/memory.h"
+#include "sing/backend/layer_scope.h"
 #include "sing/backend/memory.h"
 #include "sing/core/error.h"
 
@@ -71,6 +72,7 @@ Tensor record(const char* op, std::span<const Tensor> inputs, Tensor out, Backwa
   if (!t_grad_enabled || !std::any_of(inputs.begin(), inputs.end(), wants_grad)) return out;
   auto node = std::make_shared<Node>();
   node->op = op;
+  node->layer = backend::layer();
   node->sequence = ++t_sequence;
   node->backward = std::move(backward);
   node->inputs.reserve(inputs.size());
@@ -154,6 +156,7 @@ bool older(const std::shared_ptr<Node>& a, const std::shared_ptr<Node>& b) {
 
 void run(Node& node, std::vector<std::shared_ptr<Node>>& heap) {
   t_running_op = node.op;
+  const backend::LayerScope layer(node.layer);
   const backend::OpScope scope(node.op);
   if (!node.backward)
     throw InternalError(std::string(node.op) +

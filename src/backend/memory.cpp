@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
+#include <mutex>
+#include <set>
 #include <utility>
 
+#include "sing/backend/layer_scope.h"
 #include "sing/backend/runtime.h"
 #include "sing/core/error.h"
 
@@ -14,6 +17,15 @@ namespace {
 thread_local MemoryPurpose t_purpose = MemoryPurpose::others;
 thread_local const char* t_phase = nullptr;
 thread_local const char* t_op = nullptr;
+thread_local const char* t_layer = nullptr;
+
+const char* kept(const std::string& name) {
+  if (name.empty()) return nullptr;
+  static std::mutex mutex;
+  static auto* names = new std::set<std::string>;  // outlives every thread
+  const std::lock_guard lock(mutex);
+  return names->insert(name).first->c_str();
+}
 
 using Book = std::array<std::atomic<int64_t>, kMemoryPurposes>;
 Book& book_of(DeviceType device) {
@@ -61,6 +73,16 @@ OpScope::~OpScope() {
 
 const char* current_op() {
   return t_op;
+}
+
+LayerScope::LayerScope(const std::string& name) : LayerScope(kept(name)) {}
+LayerScope::LayerScope(const char* name) : before_(std::exchange(t_layer, name)) {}
+LayerScope::~LayerScope() {
+  t_layer = before_;
+}
+
+const char* layer() {
+  return t_layer;
 }
 
 MemoryPurpose memory_purpose() {
@@ -113,6 +135,7 @@ void throw_out_of_memory(Device device, size_t asked, int64_t limit) {
       host ? "out of memory" : "out of GPU memory", where + ": " + table.text(whole),
       "use a smaller data.batch_size with train.accumulate", host ? "E0601" : "E0602");
   if (t_op) error = error.at(t_op);
+  if (t_layer) error = error.at(t_layer);
   if (t_phase) error = error.at(t_phase);
   throw error;
 }

@@ -1,5 +1,6 @@
 #include "sing/nn/attention.h"
 
+#include "sing/backend/layer_scope.h"
 #include "sing/core/error.h"
 #include "sing/nn/context.h"
 #include "sing/ops/attention.h"
@@ -50,6 +51,7 @@ SelfAttention::SelfAttention(int64_t dim, int64_t heads, const AttentionOptions&
 }
 
 Tensor SelfAttention::forward(const Tensor& x, const Tensor& key_mask) {
+  const backend::LayerScope scope(path());
   const Tensor y = ops::attention_packed(qkv_.forward(x), heads_,
                                          op_options(options_, key_mask, *this, path_hash()));
   return proj_drop_.forward(proj_.forward(y));
@@ -67,6 +69,7 @@ CrossAttention::CrossAttention(int64_t dim, int64_t heads, const AttentionOption
 }
 
 Tensor CrossAttention::forward(const Tensor& x, const Tensor& context, const Tensor& key_mask) {
+  const backend::LayerScope scope(path());
   const Tensor q = q_.forward(x), kv = kv_.forward(context);
   Tensor y = ops::scaled_dot_product_attention(
       heads_of(q, 1, 0, heads_), heads_of(kv, 2, 0, heads_), heads_of(kv, 2, 1, heads_),

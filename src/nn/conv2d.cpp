@@ -1,5 +1,6 @@
 #include "sing/nn/conv2d.h"
 
+#include "sing/backend/layer_scope.h"
 #include "sing/core/error.h"
 
 namespace sing::nn {
@@ -18,6 +19,7 @@ Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, const Conv2dLayerOptions
 }
 
 Tensor Conv2d::forward(const Tensor& x) {
+  const backend::LayerScope scope(path());
   return ops::conv2d(x, weight_.working, bias_ ? bias_->working : Tensor(), conv_);
 }
 

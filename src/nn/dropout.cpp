@@ -1,5 +1,6 @@
 #include "sing/nn/dropout.h"
 
+#include "sing/backend/layer_scope.h"
 #include "sing/core/error.h"
 #include "sing/nn/context.h"
 #include "sing/ops/dropout.h"
@@ -12,6 +13,7 @@ Dropout::Dropout(double p) : p_(p) {
 }
 
 Tensor Dropout::forward(const Tensor& x) {
+  const backend::LayerScope scope(path());
   if (!training() || p_ == 0) return x;
   return ops::dropout(x, p_, dropout_key(path_hash(), path().c_str()));
 }

@@ -1,5 +1,7 @@
 #include "sing/nn/linear.h"
 
+#include "sing/backend/layer_scope.h"
+
 namespace sing::nn {
 
 LinearOptions transformer_linear(bool bias, uint32_t extra_tags) {
@@ -20,6 +22,7 @@ Linear::Linear(int64_t in, int64_t out, const LinearOptions& options)
 }
 
 Tensor Linear::forward(const Tensor& x, ops::Activation activation) {
+  const backend::LayerScope scope(path());
   return ops::linear(x, weight_.working, bias_ ? bias_->working : Tensor(), activation);
 }
 

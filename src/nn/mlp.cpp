@@ -1,5 +1,7 @@
 #include "sing/nn/mlp.h"
 
+#include "sing/backend/layer_scope.h"
+
 namespace sing::nn {
 
 Mlp::Mlp(int64_t dim, int64_t hidden, double dropout, ops::Activation activation)
@@ -10,6 +12,7 @@ Mlp::Mlp(int64_t dim, int64_t hidden, double dropout, ops::Activation activation
       drop2_(child<Dropout>("drop2", dropout)) {}
 
 Tensor Mlp::forward(const Tensor& x) {
+  const backend::LayerScope scope(path());
   return drop2_.forward(fc2_.forward(drop1_.forward(fc1_.forward(x, activation_))));
 }
 

@@ -1,5 +1,6 @@
 #include "sing/nn/norm.h"
 
+#include "sing/backend/layer_scope.h"
 #include "sing/ops/batch_norm.h"
 #include "sing/ops/norm.h"
 #include "sing/ops/recompute.h"
@@ -21,6 +22,7 @@ LayerNorm::LayerNorm(int64_t dim, double eps, NormAffine affine) : eps_(eps) {
 }
 
 Tensor LayerNorm::forward(const Tensor& x) {
+  const backend::LayerScope scope(path());
   return ops::layer_norm(x, working(weight_), working(bias_), eps_);
 }
 
@@ -51,6 +53,7 @@ void BatchNorm2d::count_batch() {
 }
 
 Tensor BatchNorm2d::forward(const Tensor& x) {
+  const backend::LayerScope scope(path());
   if (training() && !ops::recomputing()) count_batch();
   return ops::batch_norm(x, working(weight_), working(bias_), running_mean_, running_var_,
                          {.training = training(), .momentum = momentum_, .eps = eps_});

@@ -1,5 +1,6 @@
 #include "sing/nn/patch_embed.h"
 
+#include "sing/backend/layer_scope.h"
 #include "sing/core/error.h"
 #include "sing/ops/linear.h"
 #include "sing/ops/reshape.h"
@@ -23,6 +24,7 @@ PatchEmbed::PatchEmbed(int64_t channels, int64_t patch, int64_t dim, const Init&
       proj_(child<Projection>("proj", channels, patch, dim, weight_init)) {}
 
 Tensor PatchEmbed::forward(const Tensor& images) {
+  const backend::LayerScope scope(path());
   const bool fits = images.rank() == 4 && images.size(1) == channels_ &&
                     images.size(2) % patch_ == 0 && images.size(3) % patch_ == 0;
   if (!fits)

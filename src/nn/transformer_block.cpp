@@ -1,5 +1,6 @@
 #include "sing/nn/transformer_block.h"
 
+#include "sing/backend/layer_scope.h"
 #include "sing/nn/context.h"
 #include "sing/ops/arithmetic.h"
 #include "sing/ops/recompute.h"
@@ -22,6 +23,7 @@ Tensor TransformerBlock::run(const Tensor& x) {
 }
 
 Tensor TransformerBlock::forward(const Tensor& x) {
+  const backend::LayerScope scope(path());
   if (!recompute_ || !training()) return run(x);
   // The second run comes when the backward pass does: it must draw the masks of this one.
   return ops::recompute(

@@ -56,6 +56,7 @@ TEST(OutOfMemory, EverySeventeenthAllocationFails) {
   ASSERT_EQ(in_use(), start);
   ASSERT_GT(allocations, 17 * 10);
   int failed = 0;
+  std::string messages;
   for (int64_t n = 17; n <= allocations; n += 17) {
     SCOPED_TRACE("allocation " + std::to_string(n));
     ShortRun run;
@@ -65,6 +66,7 @@ TEST(OutOfMemory, EverySeventeenthAllocationFails) {
     EXPECT_EQ(in_use(), start);  // no leak
     if (!error) continue;        // the count differs a little from run to run: loader threads
     ++failed;
+    messages += error->what() + std::string("\n");
     EXPECT_EQ(error->exit_code(), ExitCode::memory);
     EXPECT_THAT(error->where(), HasSubstr("activations "));
     // No partial file: whatever is there is whole, and the run goes on from it.
@@ -73,6 +75,12 @@ TEST(OutOfMemory, EverySeventeenthAllocationFails) {
     EXPECT_EQ(run.start().step, 2);
   }
   EXPECT_GT(failed, allocations / 17 - 4);
+  // Which layer it was, on the way forward and on the way back.
+  const auto names = [&](const char* pattern) {
+    return std::regex_search(messages, std::regex(pattern));
+  };
+  EXPECT_TRUE(names(R"(step \d, forward, blocks\.0\.[\w.]+, \w+, \()")) << messages;
+  EXPECT_TRUE(names(R"(step \d, backward, blocks\.0\.[\w.]+, \w+, \()")) << messages;
 }
 
 const std::vector<std::string> kLarger = {
@@ -105,7 +113,8 @@ TEST(OutOfMemory, TheProposedBatchSizeFitsUnderTheSameLimit) {
   EXPECT_EQ(error->code(), "E0601");
   const std::string what = error->what(), where = error->where(), hint = error->hint();
   EXPECT_TRUE(std::regex_match(
-      what, std::regex(R"(out of memory at step 1, (forward|backward), \w+, \([\d, ]+\) f32)")))
+      what, std::regex(
+                R"(out of memory at step 1, (forward|backward), ([\w.]+, )?\w+, \([\d, ]+\) f32)")))
       << what;
   EXPECT_TRUE(std::regex_search(where, std::regex(R"(^asked [\d.]+ [GMK]iB, free [\d.]+ of )")))
       << where;
