@@ -1,16 +1,20 @@
 // Ops at the sizes of the shipped models, one thread. Each row has its rate and the fraction of the
 // ceiling that was measured at the start of the same process (support/ceilings.h): of_fma for rows
 // that compute, of_copy for rows that move memory. Times are processor time.
-//   bench_ops [--benchmark_filter=linear] [--benchmark_format=json]
+//   bench_ops [--device cuda [--tiny]] [--benchmark_filter=linear] [--benchmark_format=json]
+// On a GPU: sizes of whole training batches, bf16 and f32; times of the device, of a graph over
+// input sets that together exceed any cache; ceilings of_product and of_copy. --tiny rehearses.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <functional>
 #include <vector>
 
 #include "benchmarks/support/ceilings.h"
+#include "benchmarks/support/device.h"
 #include "benchmarks/support/workloads.h"
 #include "sing/autograd/tape.h"
 #include "sing/backend/runtime.h"
@@ -35,6 +39,10 @@ Tensor random_tensor(const Shape& shape, uint64_t seed, DType dtype = DType::f32
   nn::Init::normal(1).fill(t, {.seed = seed});
   return t.to(dtype);
 }
+
+bench::DeviceCeilings g_device_ceilings;
+Device g_device;
+bool g_tiny = false, g_failed = false;
 
 /// Three sets of inputs in turn, so that the last one's data are not the next one's.
 constexpr size_t kSets = 3;
@@ -85,8 +93,74 @@ void run_op(benchmark::State& state, const std::vector<Shape>& shapes, const Op&
   });
 }
 
+/// The same on a GPU. `forward.bytes` are those of f32.
+void run_on_device(benchmark::State& state, const std::vector<Shape>& shapes, const Op& op,
+                   const Work& forward, bool backward, DType dtype) {
+  double set_bytes = 0;
+  for (const Shape& shape : shapes)
+    set_bytes += static_cast<double>(shape.numel()) * static_cast<double>(size_of(dtype));
+  // Three at least, and together four times the cache of 60 MB; few enough for one graph.
+  const double wanted = g_tiny ? 3 : std::clamp(256e6 / set_bytes, 3.0, 64.0);
+  std::vector<Inputs> sets(static_cast<size_t>(wanted));
+  for (size_t s = 0; s < sets.size(); ++s)
+    for (size_t i = 0; i < shapes.size(); ++i) {
+      Tensor t = bench::random_on(g_device, shapes[i], 10 * s + i).to(dtype);
+      if (backward) t.set_requires_grad().set_grad(zeros_like(t));
+      sets[s].push_back(t);
+    }
+  const Tensor grad =
+      backward ? bench::random_on(g_device, op(sets[0]).shape(), 99).to(dtype) : Tensor();
+  std::string note;
+  const auto all = bench::replayed(
+      g_device,
+      [&] {
+        for (const Inputs& set : sets) {
+          const Tensor y = op(set);
+          if (backward) y.backward(grad);
+        }
+      },
+      &note);
+  std::vector<double> times;
+  for (auto _ : state) {
+    times.push_back(bench::device_seconds(g_device, all) / static_cast<double>(sets.size()));
+    state.SetIterationTime(times.back());
+  }
+  std::ranges::sort(times);
+  const double seconds = times[times.size() / 2], parts = backward ? 3 : 1;
+  state.counters["median_us"] = 1e6 * seconds;
+  state.counters["spread"] = (times.back() - times.front()) / seconds;
+  if (forward.flops > 0) {
+    const double rate = forward.flops * parts / seconds;
+    state.counters["TFLOP/s"] = rate * 1e-12;
+    state.counters["of_product"] =
+        rate / (dtype == DType::bf16 ? g_device_ceilings.bf16 : g_device_ceilings.f32);
+  } else {
+    const double rate = forward.bytes * static_cast<double>(size_of(dtype)) / 4 * parts / seconds;
+    state.counters["GB/s"] = rate * 1e-9;
+    state.counters["of_copy"] = rate / g_device_ceilings.copy;
+  }
+  if (!note.empty()) state.SetLabel("not a graph: " + note);
+}
+
 void add(const std::string& name, std::vector<Shape> shapes, Op op, Work forward,
          bool with_bf16 = false) {
+  if (g_device.type != DeviceType::cpu) {
+    for (const DType dtype : {DType::bf16, DType::f32})
+      for (const bool backward : {false, true})
+        benchmark::RegisterBenchmark(
+            (name + (dtype == DType::bf16 ? "/bf16" : "/f32") + (backward ? "/fwd+bwd" : "/fwd"))
+                .c_str(),
+            [=](benchmark::State& state) {
+              try {
+                run_on_device(state, shapes, op, forward, backward, dtype);
+              } catch (const std::exception& error) {  // the other rows go on
+                g_failed = true;
+                state.SkipWithError(error.what());
+              }
+            })
+            ->UseManualTime();
+    return;
+  }
   for (const bool backward : {false, true})
     benchmark::RegisterBenchmark(
         (name + (backward ? "/fwd+bwd" : "/fwd")).c_str(),
@@ -153,12 +227,111 @@ void add_convolutions() {
   }
 }
 
+/// Rows of a GPU: ViT-S/16 and ViT-B/16 with 512 pictures of 64 tokens, attention up to 512 tokens,
+/// ResNet18 on 128 pictures of 32x32, cross entropy over 1,000 and 32,000 classes.
+void add_device_rows() {
+  const auto linear = [](int64_t m, int64_t n, int64_t k, bool gelu) {
+    add(fmt::format("linear{}/{}x{}x{}", gelu ? "+gelu" : "", m, n, k), {{m, k}, {n, k}, {n}},
+        [gelu](const Inputs& in) {
+          return ops::linear(in[0], in[1], in[2],
+                             gelu ? ops::Activation::gelu : ops::Activation::none);
+        },
+        {2.0 * static_cast<double>(m) * static_cast<double>(n * k), 0});
+  };
+  const auto row_ops = [](int64_t rows, int64_t cols) {
+    const double bytes = 2.0 * 4 * static_cast<double>(rows) * static_cast<double>(cols);
+    add(fmt::format("layer_norm/{}x{}", rows, cols), {{rows, cols}, {cols}, {cols}},
+        [](const Inputs& in) { return ops::layer_norm(in[0], in[1], in[2]); }, {0, bytes});
+    add(fmt::format("softmax/{}x{}", rows, cols), {{rows, cols}},
+        [](const Inputs& in) { return ops::softmax(in[0], -1); }, {0, bytes});
+  };
+  const auto loss = [](int64_t rows, int64_t classes) {
+    std::vector<int64_t> labels;
+    for (int64_t i = 0; i < rows; ++i) labels.push_back(i * 7919 % classes);
+    const Tensor targets = Tensor::from(labels, {rows}).to(g_device);
+    add(fmt::format("cross_entropy/{}x{}", rows, classes), {{rows, classes}},
+        [targets](const Inputs& in) { return ops::cross_entropy(in[0], targets); },
+        {0, 4.0 * static_cast<double>(rows) * static_cast<double>(classes)});
+  };
+  const auto attention = [](int64_t b, int64_t t, int64_t h, int64_t d) {
+    add(fmt::format("attention/b{}_t{}_h{}_d{}", b, t, h, d), {{b, t, 3 * h * d}},
+        [h](const Inputs& in) { return ops::attention_packed(in[0], h); },
+        {4.0 * static_cast<double>(b * h) * static_cast<double>(t * t * d), 0});
+  };
+  const auto convolution = [](int64_t b, int64_t from, int64_t to, int64_t side) {
+    add(fmt::format("conv/b{}_{}to{}_{}px_3x3", b, from, to, side),
+        {{b, from, side, side}, {to, from, 3, 3}},
+        [](const Inputs& in) {
+          return ops::conv2d(in[0], in[1], {}, {.padding = {1, 1}});
+        },
+        {2.0 * 9 * static_cast<double>(b * side * side) * static_cast<double>(from * to), 0});
+  };
+  if (g_tiny) {
+    linear(16, 16, 16, true);
+    row_ops(2, 32);
+    loss(4, 10);
+    attention(1, 8, 2, 16);
+    convolution(1, 8, 8, 4);
+    return;
+  }
+  constexpr int64_t kTokens = 512 * 64;
+  for (const int64_t d : {int64_t{384}, int64_t{768}}) {
+    linear(kTokens, 3 * d, d, false);
+    linear(kTokens, d, d, false);
+    linear(kTokens, 4 * d, d, true);
+    linear(kTokens, d, 4 * d, false);
+    row_ops(kTokens, d);
+  }
+  row_ops(8192, 1024);
+  loss(1024, 1000);
+  loss(8192, 32000);
+  attention(512, 64, 6, 64);
+  attention(128, 256, 6, 64);
+  attention(64, 512, 12, 64);
+  convolution(128, 64, 64, 32);
+  convolution(128, 128, 128, 16);
+  convolution(128, 256, 256, 8);
+  convolution(128, 512, 512, 4);
+}
+
+/// Takes --device NAME and --tiny out of the words.
+void take_device(int& argc, char** argv) {
+  std::string name = "cpu";
+  int kept = 1;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "--tiny")
+      g_tiny = true;
+    else if (word == "--device" && i + 1 < argc)
+      name = argv[++i];
+    else
+      argv[kept++] = argv[i];
+  }
+  argc = kept;
+  g_device = bench::device_named(name);
+}
+
+int run_device() {
+  g_device_ceilings = bench::measure_ceilings(g_device, g_tiny);
+  const bench::DeviceCeilings& c = g_device_ceilings;
+  benchmark::AddCustomContext("device", backend::runtime(g_device).description());
+  benchmark::AddCustomContext("ceiling copy", fmt::format("{:.1f} GB/s", c.copy * 1e-9));
+  benchmark::AddCustomContext("ceiling bf16 product",
+                              fmt::format("{:.1f} TFLOP/s", c.bf16 * 1e-12));
+  benchmark::AddCustomContext("ceiling f32 product", fmt::format("{:.2f} TFLOP/s", c.f32 * 1e-12));
+  add_device_rows();
+  benchmark::RunSpecifiedBenchmarks();
+  return g_failed ? 1 : 0;
+}
+
 }  // namespace
 
-int main(int argc, char** argv) {
-  set_num_threads(1);
+int main(int argc, char** argv) try {
+  take_device(argc, argv);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  if (g_device.type != DeviceType::cpu) return run_device();
+  set_num_threads(1);
   g_ceilings = bench::measure_ceilings();
   benchmark::AddCustomContext("ceiling f32 FMA",
                               fmt::format("{:.1f} GFLOP/s", g_ceilings.flops * 1e-9));
@@ -170,4 +343,7 @@ int main(int argc, char** argv) {
   add_convolutions();
   benchmark::RunSpecifiedBenchmarks();
   return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "bench_ops: %s\n", error.what());
+  return 2;
 }

@@ -1,11 +1,14 @@
 // The optimizer step alone, at the sizes of real models, beside our AdamW and a plain copy.
-//   bench_optimizer [--threads N] [--seconds S] [--sizes resnet18,vit_s,bert_base] [ROW ...]
+//   bench_optimizer [--device cuda] [--threads N] [--seconds S] [--sizes resnet18,vit_s,bert_base]
+//                   [--json FILE] [ROW ...]
 //   bench_optimizer --shapes SIZE        the shapes of its tensors, one a line
 // Each row and AdamW take turns step by step; a ratio is the median over such pairs, in processor
-// time. optimizer_peers.py reads the table: one line per row, fields apart by blanks.
+// time, or on a GPU in time of the device. optimizer_peers.py reads the table: one line per row,
+// fields apart by blanks.
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <fstream>
 #include <map>
 #include <numeric>
 #include <optional>
@@ -15,6 +18,7 @@
 #include "sing/core/thread_pool.h"
 #include "sing/nn/models/resnet.h"
 #include "support/ceilings.h"
+#include "support/device.h"
 #include "support/workloads.h"
 
 namespace {
@@ -115,19 +119,29 @@ Parameters parameters_of(const std::string& size) {
   return of_model(model);
 }
 
+Parameters on_device(Parameters parameters, Device device) {
+  if (device.type != DeviceType::cpu)
+    for (nn::Parameter* p : parameters.pointers) p->value = p->working = p->value.to(device);
+  return parameters;
+}
+
 class Stepper {
  public:
-  Stepper(const Row& row, const std::string& size)
-      : parameters_(parameters_of(size)),
+  Stepper(const Row& row, const std::string& size, Device device)
+      : device_(device),
+        parameters_(on_device(parameters_of(size), device)),
         optimizer_(config_of(row), parameters_.pointers, {.total_steps = 1000}) {
     for (size_t i = 0; i < optimizer_.table().size(); ++i) {
-      Tensor gradient = optimizer_.table().gradient(i);
-      nn::Init::normal(1e-3).fill(gradient, {.seed = i});
+      Tensor gradient = optimizer_.table().gradient(i), values = Tensor::empty(gradient.shape());
+      nn::Init::normal(1e-3).fill(values, {.seed = i});
+      gradient.copy_from(values.to(device));
       optimizer_.table().set_present(i, true);
     }
   }
-  /// Processor seconds of one step.
+  /// Processor seconds of one step, or seconds of the device between its first and last work.
   double operator()() {
+    if (device_.type != DeviceType::cpu)
+      return bench::device_seconds(device_, [&] { optimizer_.step({.step = step_++}); });
     const double before = bench::process_seconds();
     optimizer_.step({.step = step_++});
     return bench::process_seconds() - before;
@@ -135,6 +149,7 @@ class Stepper {
   double numel() const { return static_cast<double>(optimizer_.table().numel()); }
 
  private:
+  Device device_;
   Parameters parameters_;
   optim::Optimizer optimizer_;
   int64_t step_ = 0;
@@ -161,9 +176,10 @@ std::vector<std::string> split(const std::string& text) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   int threads = 1;
   double seconds = 3;
+  std::string device_name = "cpu", json_file, json;
   std::vector<std::string> sizes = {"resnet18", "vit_s", "bert_base"}, wanted;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
@@ -178,25 +194,34 @@ int main(int argc, char** argv) {
       seconds = std::stod(argv[i]);
     else if (word == "--sizes")
       sizes = split(argv[i]);
+    else if (word == "--device")
+      device_name = argv[i];
+    else if (word == "--json")
+      json_file = argv[i];
     else if (word == "--shapes")
       return print_shapes(argv[i]);
     else
       return fmt::print(stderr, "unknown option {}\n", word), 2;
   }
   set_num_threads(threads);
-  const bench::Ceilings ceilings = bench::measure_ceilings();
-  fmt::print("{} thread(s), copy {:.1f} GB/s on one\n\n", threads, ceilings.bytes * 1e-9);
+  const Device device = bench::device_named(device_name);
+  const bool on_cpu = device.type == DeviceType::cpu;
+  const double copy =
+      on_cpu ? bench::measure_ceilings().bytes : bench::measure_ceilings(device, seconds == 0).copy;
+  fmt::print("{}, copy {:.1f} GB/s{}\n\n",
+             on_cpu ? fmt::format("{} thread(s)", threads) : backend::runtime(device).description(),
+             copy * 1e-9, on_cpu ? " on one" : "");
   fmt::print("{:<10} {:<30} {:>9} {:>8} {:>8} {:>9} {:>9}\n", "size", "row", "ms", "B/param",
              "GB/s", "of copy", "of adamw");
   for (const std::string& size : sizes) {
-    Stepper adamw(kRows[0], size);
+    Stepper adamw(kRows[0], size, device);
     for (const Row& row : kRows) {
       if (!wanted.empty() && std::ranges::find(wanted, row.name) == wanted.end()) continue;
-      Stepper stepper(row, size);
+      Stepper stepper(row, size, device);
       for (int i = 0; i < 2; ++i) adamw(), stepper();  // first touch of pages; not counted
       std::vector<double> times, ratios;
       double used = 0;
-      while (used < seconds || times.size() < 6) {
+      while (used < seconds || times.size() < (seconds > 0 ? 6 : 1)) {
         const double base = adamw();
         times.push_back(stepper());
         ratios.push_back(times.back() / base);
@@ -209,9 +234,20 @@ int main(int argc, char** argv) {
       };
       fmt::print("{:<10} {:<30} {:>9.2f} {:>8} {:>8} {:>9} {:>9.2f}\n", size, row.name, 1e3 * time,
                  if_bound("{:.1f}", row.bytes), if_bound("{:.1f}", rate * 1e-9),
-                 if_bound("{:.2f}", rate / ceilings.bytes), median(ratios));
+                 if_bound("{:.2f}", rate / copy), median(ratios));
       std::fflush(stdout);
+      json += fmt::format(
+          "{}\n  {{\"size\": \"{}\", \"row\": \"{}\", \"ms\": {:.5f}, \"bytes_per_parameter\": {}, "
+          "\"of_copy\": {:.4f}, \"of_adamw\": {:.4f}}}",
+          json.empty() ? "" : ",", size, row.name, 1e3 * time, row.bytes, rate / copy,
+          median(ratios));
     }
   }
+  if (!json_file.empty())
+    std::ofstream(json_file) << fmt::format("{{\"copy_gb_per_s\": {:.1f}, \"rows\": [{}\n]}}\n",
+                                            copy * 1e-9, json);
   return 0;
+} catch (const std::exception& error) {
+  fmt::print(stderr, "bench_optimizer: {}\n", error.what());
+  return 2;
 }

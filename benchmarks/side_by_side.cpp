@@ -1,9 +1,11 @@
 // Our half of side_by_side.py: a resident process that runs the same networks on the weights and
 // batches PyTorch was given.
 //   bench_side_by_side quickstart|vit_s|block|optimizer IN.safetensors OUT.safetensors [bf16]
+//   [cuda]
 // IN holds the parameters by name, `x`, and `y` (targets) or `grad` (of the block's output). After
 // one step OUT holds `loss` or `output`, and the gradients (for `optimizer`: the new weights).
-// Then each line "N" on stdin runs N steps and answers "<processor seconds> <wall seconds>".
+// Then each line "N" on stdin runs N steps and answers "<processor seconds> <wall seconds>"; the
+// device has finished them by then. "losses N" runs N steps and answers with the loss of each.
 #include <chrono>
 #include <cstdio>
 #include <ctime>
@@ -15,6 +17,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "benchmarks/support/device.h"
 #include "benchmarks/support/workloads.h"
 #include "sing/autograd/autocast.h"
 #include "sing/core/error.h"
@@ -35,12 +38,15 @@ struct Task {
   std::shared_ptr<optim::Optimizer> optimizer;
   std::function<Tensor()> forward_backward;  ///< what comes out of the forward pass
   std::function<void()> step;
+  std::shared_ptr<Tensor> loss = std::make_shared<Tensor>();  ///< of the last step
 };
+
+Device g_device;
 
 Tensor take(Tensors& tensors, const std::string& name) {
   const auto it = tensors.find(name);
   if (it == tensors.end()) throw DataError("no tensor '" + name + "' in the input");
-  Tensor t = it->second.clone();
+  Tensor t = g_device.type == DeviceType::cpu ? it->second.clone() : it->second.to(g_device);
   tensors.erase(it);
   return t;
 }
@@ -48,6 +54,7 @@ Tensor take(Tensors& tensors, const std::string& name) {
 void prepare(Task& task, const Tensors& weights, bool bf16) {
   task.module->initialize(0);
   nn::load_parameters(*task.module, weights);
+  if (g_device.type != DeviceType::cpu) task.module->to(g_device);
   if (bf16) task.module->set_precision(DType::bf16);
 }
 
@@ -73,9 +80,18 @@ Task model_task(const std::string& name, Tensors tensors, bool bf16) {
     loss.backward();
     return loss;
   };
-  task.step = [task, step = int64_t{0}]() mutable {
+  const auto pass = [task] {
     task.optimizer->zero_grad();
-    task.forward_backward();
+    *task.loss = task.forward_backward();
+  };
+  // On a GPU as a training run does it: from the third step on a graph is replayed.
+  task.step = [task, pass, step = int64_t{0}, on_device = std::function<void()>(pass)]() mutable {
+    if (step == 2 && g_device.type != DeviceType::cpu) {
+      std::string note;
+      on_device = bench::replayed(g_device, pass, &note);
+      if (!note.empty()) std::fprintf(stderr, "not a graph: %s\n", note.c_str());
+    }
+    on_device();
     task.optimizer->step({.step = step++});
   };
   return task;
@@ -121,7 +137,7 @@ Task optimizer_task(Tensors tensors) {
                                                       task.module->parameters());
   optim::ParamTable& table = task.optimizer->table();
   for (size_t i = 0; i < table.size(); ++i)
-    table.gradient(i).copy_from(gradients.at(table.meta(i).name));
+    table.gradient(i).copy_from(gradients.at(table.meta(i).name).to(g_device));
   task.step = [task, step = int64_t{0}]() mutable { task.optimizer->step({.step = step++}); };
   return task;
 }
@@ -138,14 +154,15 @@ Tensors first_results(const std::string& what, const Task& task) {
   if (what == "optimizer") {
     task.step();
     for (const nn::Parameter* p : std::as_const(*task.module).parameters())
-      out[p->name] = p->value.clone();
+      out[p->name] = p->value.to(Device{}).clone();
     return out;
   }
   if (task.optimizer) task.optimizer->zero_grad();
   const Tensor result = task.forward_backward();
-  out[what == "block" ? "output" : "loss"] = result.detach().to(DType::f32).contiguous();
+  out[what == "block" ? "output" : "loss"] =
+      result.detach().to(DType::f32).to(Device{}).contiguous();
   for (const nn::Parameter* p : std::as_const(*task.module).parameters())
-    out[p->name] = p->grad().clone();
+    out[p->name] = p->grad().to(Device{}).clone();
   return out;
 }
 
@@ -158,14 +175,33 @@ double processor_seconds() {
 int run(int argc, char** argv) {
   if (argc < 4) throw std::invalid_argument("wanted: TASK IN OUT [bf16]");
   const std::string what = argv[1];
-  const Task task = make_task(what, load_tensors(argv[2]), argc > 4);
+  bool bf16 = false;
+  for (int i = 4; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word == "bf16")
+      bf16 = true;
+    else
+      g_device = bench::device_named(word);
+  }
+  const Task task = make_task(what, load_tensors(argv[2]), bf16);
   save_tensors(argv[3], first_results(what, task));
   std::puts("ready");
   std::fflush(stdout);
+  backend::DeviceRuntime& runtime = backend::runtime(g_device);
   for (std::string line; std::getline(std::cin, line);) {
+    if (line.starts_with("losses ")) {
+      for (int n = std::stoi(line.substr(7)); n > 0; --n) {
+        task.step();
+        std::printf("%.9g ", task.loss->detach().to(DType::f32).to(Device{}).item());
+      }
+      std::printf("\n");
+      std::fflush(stdout);
+      continue;
+    }
     const double cpu = processor_seconds();
     const auto wall = std::chrono::steady_clock::now();
     for (int n = std::stoi(line); n > 0; --n) task.step();
+    runtime.synchronize(runtime.stream(0));
     std::printf("%.9f %.9f\n", processor_seconds() - cpu,
                 std::chrono::duration<double>(std::chrono::steady_clock::now() - wall).count());
     std::fflush(stdout);

@@ -13,6 +13,11 @@ A pair whose results differ is not timed. The optimizer on PyTorch's side is a p
 of the method in tensor operations, one tensor after the other; --sing-reference takes the file of
 the paper's authors instead (sing.py of github.com/AdrienCourtois/SING). --bf16 runs products and
 attention in bf16 on both sides: torch.autocast there, bf16 weights and activations here.
+
+--device cuda compares on a GPU, in wall time with the device waited for, and in these steps: loss and
+gradients of the first step and the losses of 20 steps with the same optimizer; then, in turns, our
+step with SING + AdamW beside PyTorch's with its fused AdamW, eager and compiled (the faster of two
+modes), and beside PyTorch with the transcription (or the authors' file) of SING.
 """
 import argparse
 import ctypes
@@ -158,7 +163,7 @@ class Theirs:
     """A task on PyTorch: its inputs, its first results, and a step."""
 
     def __init__(self, torch, task, options):
-        self.torch, self.bf16 = torch, options.bf16
+        self.torch, self.bf16, self.device = torch, options.bf16, options.device
         self.clock = time.perf_counter if options.wall else time.process_time
         optimizer = reference_class(options.sing_reference) if options.sing_reference else SingAdamW
         Block, Vit = define(torch)
@@ -172,7 +177,7 @@ class Theirs:
         else:
             small = task == "quickstart"
             self.net = Vit(24, 4, 64, 4, 4, False) if small else Vit(128, 16, 384, 12, 6, True)
-            side, batch = (24, 32) if small else (128, 16)
+            side, batch = (24, 32) if small else (128, options.batch)
             self.x, self.y = torch.rand(batch, 1, side, side), torch.rand(batch, 1, side, side)
             self.optimizer = optimizer(torch, self.net.parameters())
             if task != "optimizer":
@@ -183,11 +188,42 @@ class Theirs:
                 p.grad = 1e-3 * torch.randn_like(p)
                 self.inputs["grad/" + n] = p.grad
         self.inputs.update({n: p.detach().clone() for n, p in self.net.named_parameters()})
+        if self.device == "cuda":
+            gradients = [p.grad for p in self.net.parameters()]
+            self.net.cuda()
+            for p, g in zip(self.net.parameters(), gradients):
+                p.grad = None if g is None else g.cuda()
+            if self.x is not None and task != "block":
+                self.x, self.y = self.x.cuda(), self.y.cuda()
+            elif task == "block":
+                self.x, self.grad = self.x.detach().cuda().requires_grad_(), self.grad.cuda()
+            if self.optimizer:
+                self.optimizer = optimizer(torch, self.net.parameters())
+        self.model = self.net
+
+    def use(self, mode):
+        """What is timed on a GPU: "reference" (this optimizer), "eager" or a mode of torch.compile."""
+        torch = self.torch
+        torch.manual_seed(1)
+        if mode != "reference" and self.optimizer:
+            self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=1e-3, weight_decay=5e-2, fused=True)
+        self.model = self.net if mode in ("reference", "eager") else torch.compile(self.net, mode=mode)
+        return self
+
+    def losses(self, n):
+        out = []
+        for _ in range(n):
+            out.append(self.forward_backward().detach().float())
+            self.optimizer.step()
+        return [float(x) for x in out]
+
+    def results(self, values):
+        return {n: v.detach().float().cpu().numpy().copy() for n, v in values}
 
     def forward_backward(self):
         self.net.zero_grad(set_to_none=False)
-        with self.torch.autocast("cpu", dtype=self.torch.bfloat16, enabled=self.bf16):
-            out = self.net(self.x)
+        with self.torch.autocast(self.device, dtype=self.torch.bfloat16, enabled=self.bf16):
+            out = self.model(self.x)
             if self.task != "block":
                 out = self.torch.nn.functional.mse_loss(out, self.y)
         if self.task == "block":
@@ -200,11 +236,10 @@ class Theirs:
     def first_results(self):
         if self.task == "optimizer":
             self.optimizer.step()
-            return {n: p.detach().numpy().copy() for n, p in self.net.named_parameters()}
+            return self.results(self.net.named_parameters())
         out = self.forward_backward()
-        results = {n: p.grad.numpy().copy() for n, p in self.net.named_parameters()}
-        results["output" if self.task == "block" else "loss"] = out.detach().float().numpy()
-        return results
+        named = [(n, p.grad) for n, p in self.net.named_parameters()]
+        return self.results(named + [("output" if self.task == "block" else "loss", out)])
 
     def step(self):
         if self.task != "optimizer":
@@ -216,6 +251,8 @@ class Theirs:
         before = self.clock()
         for _ in range(n):
             self.step()
+        if self.device == "cuda":
+            self.torch.cuda.synchronize()
         return self.clock() - before
 
 
@@ -224,7 +261,7 @@ class Ours:
         self.input, self.output = os.path.join(folder, "in"), os.path.join(folder, "out")
         self.field = 1 if options.wall else 0
         write_safetensors(self.input, inputs)
-        command = [program, task, self.input, self.output] + ["bf16"] * options.bf16
+        command = [program, task, self.input, self.output] + ["bf16"] * options.bf16 + ["cuda"] * (options.device == "cuda")
         self.process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         env=dict(os.environ, SING_NUM_THREADS=str(options.threads)))
         if self.process.stdout.readline().strip() != "ready":
@@ -237,6 +274,11 @@ class Ours:
         self.process.stdin.write(f"{n}\n")
         self.process.stdin.flush()
         return float(self.process.stdout.readline().split()[self.field])
+
+    def losses(self, n):
+        self.process.stdin.write(f"losses {n}\n")
+        self.process.stdin.flush()
+        return [float(x) for x in self.process.stdout.readline().split()]
 
     def close(self):
         self.process.stdin.close()
@@ -278,6 +320,54 @@ def compare(torch, task, options, folder):
     return True
 
 
+def in_turns(ours, theirs, options):
+    """Pairs of seconds a step, one pair a round."""
+    ours.seconds(5), theirs.seconds(5)
+    n = max(1, int(options.block_seconds / max(theirs.seconds(5) / 5, 1e-6)))
+    return [(ours.seconds(n) / n, theirs.seconds(n) / n) for _ in range(options.rounds)]
+
+
+def compare_on_gpu(torch, task, options, folder, rows):
+    theirs = Theirs(torch, task, options)
+    ours = Ours(os.path.join(options.build, "benchmarks", "bench_side_by_side"), task,
+                theirs.inputs, folder, options)
+    limit = 2e-2 if options.bf16 else 2e-3
+    worst, name = largest_difference(ours.first_results(), theirs.first_results())
+    print(f"{task}: largest relative difference {worst:.1e} ({name})")
+    far = 0.0
+    if task in ("quickstart", "vit_s"):
+        # Both start from the same weights: first_results() made no step.
+        pairs = list(zip(ours.losses(20), theirs.losses(20)))
+        far = max(abs(a - b) / abs(b) for a, b in pairs)
+        print(f"{task}: largest relative difference of 20 losses {far:.1e}")
+    # What rounding does to a step grows over twenty of them.
+    if not (worst < limit and far < 5 * limit):
+        print(f"{task}: results differ by more than {limit}, not timed")
+        return False
+    spread = [ours.seconds(20) / 20 for _ in range(4)]
+    spread = max(spread[1:]) / min(spread[1:])
+    modes = ["reference", "eager"]
+    if task in ("quickstart", "vit_s", "block"):
+        modes += ["max-autotune", "reduce-overhead"]
+    for mode in modes:
+        try:
+            pairs = in_turns(ours, theirs.use(mode), options)
+        except Exception as error:  # a mode that this PyTorch cannot do
+            print(f"{task}: {mode}: {type(error).__name__}: {str(error)[:200]}")
+            continue
+        ratios = sorted(b / a for a, b in pairs)
+        mine, other = (statistics.median(column) for column in zip(*pairs))
+        rows.append({"task": task, "peer": mode, "bf16": options.bf16, "ours_ms": 1e3 * mine,
+                     "peer_ms": 1e3 * other, "ratio": statistics.median(ratios), "lowest": ratios[0],
+                     "highest": ratios[-1], "ours_against_ours": spread, "first_step_differs": worst,
+                     "losses_differ": far})
+        print(f"{task}: SING {1e3 * mine:.3f} ms, PyTorch {mode} {1e3 * other:.3f} ms; ratio "
+              f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}; ours against ours "
+              f"differs by up to {spread:.2f})")
+    ours.close()
+    return True
+
+
 def blas_in_use():
     with open("/proc/self/maps") as f:
         paths = {line.split()[-1] for line in f if "blas" in line.lower() or "mkl" in line.lower()}
@@ -293,8 +383,12 @@ def main():
     parser.add_argument("--block-seconds", type=float, default=2.0)
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--wall", action="store_true", help="wall time: only on a quiet machine")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--json", metavar="FILE", help="results of --device cuda")
     parser.add_argument("--sing-reference", metavar="PATH", help="the authors' sing.py")
     options = parser.parse_args()
+    options.wall = options.wall or options.device == "cuda"
+    options.batch = 512 if options.device == "cuda" else 16
     options.kind = "wall" if options.wall else "processor"
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(options.threads)
@@ -310,10 +404,16 @@ def main():
     torch.set_num_threads(options.threads)
     print(f"PyTorch {torch.__version__}, {options.threads} thread(s), {'bf16' if options.bf16 else 'f32'}, "
           f"BLAS: {blas_in_use()}; load {os.getloadavg()[0]:.1f}")
-    ok = True
+    ok, rows = True, []
     for task in options.tasks:
         with tempfile.TemporaryDirectory() as folder:
-            ok = compare(torch, task, options, folder) and ok
+            if options.device == "cuda":
+                ok = compare_on_gpu(torch, task, options, folder, rows) and ok
+            else:
+                ok = compare(torch, task, options, folder) and ok
+    if options.json:
+        with open(options.json, "w") as f:
+            json.dump({"torch": torch.__version__, "cuda": torch.version.cuda, "rows": rows}, f, indent=1)
     return 0 if ok else 1
 
 

@@ -1,19 +1,27 @@
 // A whole training step, cut into its parts, with what it asks of the system.
-//   bench_step [quickstart|vit_s] [--threads N] [--seconds S] [--optimizer sing|adamw] [--bf16]
+//   bench_step [quickstart|vit_s] [--device cuda] [--batch N] [--threads N] [--seconds S]
+//              [--optimizer sing|adamw] [--bf16] [--graph] [--json FILE]
+// On a GPU the parts are times of the device; --graph replays forward and backward as one graph.
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <fstream>
+#include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "benchmarks/support/device.h"
 #include "benchmarks/support/workloads.h"
 #include "sing/autograd/autocast.h"
 #include "sing/backend/runtime.h"
 #include "sing/core/error.h"
+#include "sing/core/json.h"
 #include "sing/core/thread_pool.h"
 #include "sing/nn/context.h"
 #include "sing/nn/init.h"
@@ -24,10 +32,11 @@ namespace {
 using namespace sing;
 
 struct Settings {
-  std::string workload = "quickstart", optimizer = "sing";
+  std::string workload = "quickstart", optimizer = "sing", device = "cpu", json;
+  int64_t batch = 0;  ///< 0: of the workload
   int threads = num_threads();
   double seconds = 5;
-  bool bf16 = false;
+  bool bf16 = false, graph = false;
 };
 
 Settings parse(int argc, char** argv) {
@@ -44,6 +53,14 @@ Settings parse(int argc, char** argv) {
       s.seconds = std::stod(value());
     else if (word == "--optimizer")
       s.optimizer = value();
+    else if (word == "--device")
+      s.device = value();
+    else if (word == "--batch")
+      s.batch = std::stoll(value());
+    else if (word == "--json")
+      s.json = value();
+    else if (word == "--graph")
+      s.graph = true;
     else if (word == "--bf16")
       s.bf16 = true;
     else if (word.starts_with("-"))
@@ -78,33 +95,103 @@ int64_t page_faults() {
   return usage.ru_minflt + usage.ru_majflt;
 }
 
+/// A network with its optimizer and one batch, on a device.
+struct Training {
+  Training(const Settings& settings, Device on)
+      : device(on), workload(bench::workload(settings.workload)), bf16(settings.bf16) {
+    if (settings.batch > 0) workload.batch = settings.batch;
+    model = workload.make_model();
+    model->initialize(0);
+    if (device.type != DeviceType::cpu) model->to(device);
+    optimizer.emplace(bench::optimizer_config(settings.optimizer), model->parameters());
+    if (bf16) model->set_precision(DType::bf16);
+    const Shape images{workload.batch, 1, workload.image, workload.image};
+    inputs = bench::random_on(device, images, 1);
+    targets = bench::random_on(device, images, 2);
+  }
+  Tensor forward() {
+    const nn::ForwardContext context(0, static_cast<uint64_t>(step));
+    const autocast::Guard mixed(bf16 ? std::optional(DType::bf16) : std::nullopt);
+    return ops::mse_loss(model->forward(inputs), targets);
+  }
+  double flops() const { return 6.0 * static_cast<double>(model->forward_macs() * workload.batch); }
+
+  Device device;
+  bench::Workload workload;
+  bool bf16;
+  std::unique_ptr<nn::Model> model;
+  std::optional<optim::Optimizer> optimizer;
+  Tensor inputs, targets;
+  int64_t step = 0;
+};
+
+int run_on_device(const Settings& settings, Device device) {
+  Training training(settings, device);
+  backend::DeviceRuntime& runtime = backend::runtime(device);
+  const std::function<void()> pass = [&] {
+    training.optimizer->zero_grad();
+    training.forward().backward();
+  };
+  const std::function<void()> update = [&] { training.optimizer->step({.step = training.step++}); };
+  const Instant before_first = Instant::now();
+  pass(), update();
+  runtime.synchronize(runtime.stream(0));
+  const double first = (Instant::now() - before_first).wall;
+  for (int i = 0; i < 2; ++i) pass(), update();
+  std::string note;
+  const auto passes = settings.graph ? bench::replayed(device, pass, &note) : pass;
+  const int64_t requests = runtime.memory().requests;
+  std::vector<double> pass_times, update_times;
+  const Instant start = Instant::now();
+  do {
+    pass_times.push_back(bench::device_seconds(device, passes));
+    update_times.push_back(bench::device_seconds(device, update));
+  } while ((Instant::now() - start).wall < settings.seconds);
+  // Steps in a row, as a training run queues them: what the host adds shows here only.
+  const int in_a_row = settings.seconds > 0 ? 20 : 1;
+  const double whole = bench::device_seconds(device,
+                                             [&] {
+                                               for (int i = 0; i < in_a_row; ++i)
+                                                 passes(), update();
+                                             }) /
+                       in_a_row;
+  const auto median = [](std::vector<double>& x) {
+    std::ranges::sort(x);
+    return x[x.size() / 2];
+  };
+  const std::string text = fmt::format(
+      "{{\"workload\": \"{}\", \"batch\": {}, \"optimizer\": \"{}\", \"bf16\": {}, \"graph\": {}, "
+      "\"not_a_graph\": {}, \"step_ms\": {:.4f}, \"pass_ms\": {:.4f}, \"optimizer_ms\": "
+      "{:.4f}, "
+      "\"first_step_ms\": {:.1f}, \"images_per_s\": {:.0f}, \"tflops\": {:.2f}, \"peak_mib\": "
+      "{:.1f}, "
+      "\"requests_per_step\": {:.3f}}}\n",
+      settings.workload, training.workload.batch, settings.optimizer, settings.bf16,
+      settings.graph && note.empty(), json_quoted(note), 1e3 * whole, 1e3 * median(pass_times),
+      1e3 * median(update_times), 1e3 * first, static_cast<double>(training.workload.batch) / whole,
+      training.flops() / whole * 1e-12, static_cast<double>(runtime.memory().peak) / (1 << 20),
+      static_cast<double>(runtime.memory().requests - requests) /
+          static_cast<double>(pass_times.size()));
+  fmt::print("{}", text);
+  if (!settings.json.empty()) std::ofstream(settings.json) << text;
+  return 0;
+}
+
 int run(const Settings& settings) {
   set_num_threads(settings.threads);
-  const bench::Workload workload = bench::workload(settings.workload);
-  const auto model = workload.make_model();
-  model->initialize(0);
-  optim::Optimizer optimizer(bench::optimizer_config(settings.optimizer), model->parameters());
-  if (settings.bf16) model->set_precision(DType::bf16);
-  const Shape images{workload.batch, 1, workload.image, workload.image};
-  Tensor inputs = Tensor::empty(images), targets = Tensor::empty(images);
-  nn::Init::uniform(1).fill(inputs, {.seed = 1});
-  nn::Init::uniform(1).fill(targets, {.seed = 2});
-
+  const Device device = bench::device_named(settings.device);
+  if (device.type != DeviceType::cpu) return run_on_device(settings, device);
+  Training training(settings, device);
   Instant forward, backward, update;
-  int64_t step = 0;
+  int64_t& step = training.step;
   const auto one_step = [&] {
     const Instant a = Instant::now();
-    Tensor loss;
-    {
-      const nn::ForwardContext context(0, static_cast<uint64_t>(step));
-      const autocast::Guard mixed(settings.bf16 ? std::optional(DType::bf16) : std::nullopt);
-      loss = ops::mse_loss(model->forward(inputs), targets);
-    }
+    const Tensor loss = training.forward();
     const Instant b = Instant::now();
     loss.backward();
     const Instant c = Instant::now();
-    optimizer.step({.step = step++});
-    optimizer.zero_grad();
+    training.optimizer->step({.step = step++});
+    training.optimizer->zero_grad();
     const Instant d = Instant::now();
     forward += b - a;
     backward += c - b;
@@ -128,10 +215,11 @@ int run(const Settings& settings) {
   Instant total = forward;
   total += backward;
   total += update;
-  const double flops = 6.0 * static_cast<double>(model->forward_macs() * workload.batch);
+  const double flops = training.flops();
+  const bench::Workload& workload = training.workload;
   fmt::print("{}, batch {}, {}, {} parameters, {}{}\n", workload.name, workload.batch,
-             settings.optimizer, model->parameter_count(), backend::runtime({}).description(),
-             settings.bf16 ? ", bf16" : "");
+             settings.optimizer, training.model->parameter_count(),
+             backend::runtime({}).description(), settings.bf16 ? ", bf16" : "");
   fmt::print("{:<22}{:>10}{:>10}\n", "ms per step", "wall", "cpu");
   const auto line = [&](const char* name, const Instant& t) {
     fmt::print("  {:<20}{:>10.3f}{:>10.3f}\n", name, 1e3 * t.wall / steps, 1e3 * t.cpu / steps);
