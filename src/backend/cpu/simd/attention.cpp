@@ -144,9 +144,7 @@ struct BackwardSizes {
   bool copies;
   explicit BackwardSizes(const AttentionProblem& p)
       : score_stride(round_up(p.keys, kTileColumns)), copies(p.dtype != DType::f32) {
-    block_rows = kBlockElements / score_stride / kTileRows * kTileRows;
-    if (block_rows < kTileRows) block_rows = kTileRows;
-    block_rows = smaller(block_rows, p.queries);
+    block_rows = rows_of_block(p, score_stride);
     const int64_t narrow = copies ? 2 * (p.queries + p.keys) * (p.dim + p.value_dim) : 0;
     total_floats = packed_size(p.dim, p.keys) + packed_size(p.value_dim, p.keys) +
                    2 * block_rows * score_stride + 2 * (p.keys + kSlack) + narrow + 2048;

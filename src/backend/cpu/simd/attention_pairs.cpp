@@ -154,9 +154,7 @@ bool forward(const AttentionForwardArgs& a) {
 struct BackwardSizes {
   int64_t score_stride, block_rows, left, total;
   explicit BackwardSizes(const AttentionProblem& p) : score_stride(round_up(p.keys, kTileColumns)) {
-    block_rows = kBlockElements / score_stride / kTileRows * kTileRows;
-    if (block_rows < kTileRows) block_rows = kTileRows;
-    block_rows = smaller(block_rows, p.queries);
+    block_rows = rows_of_block(p, score_stride);
     int64_t longest = p.dim > p.value_dim ? p.dim : p.value_dim;
     if (longest < p.keys) longest = p.keys;
     if (longest < block_rows) longest = block_rows;

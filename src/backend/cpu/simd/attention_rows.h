@@ -18,6 +18,11 @@ int64_t smaller(int64_t a, int64_t b) {
 int64_t round_up(int64_t a, int64_t b) {
   return (a + b - 1) / b * b;
 }
+/// Queries at a time on the way back: whole tiles of rows, or all there are.
+int64_t rows_of_block(const AttentionProblem& p, int64_t score_stride) {
+  const int64_t rows = kBlockElements / score_stride / kTileRows * kTileRows;
+  return smaller(rows < kTileRows ? kTileRows : rows, p.queries);
+}
 SING_INLINE Mask lanes_at(int64_t j, int64_t n) {
   return first(n - j < kWidth ? n - j : kWidth);
 }

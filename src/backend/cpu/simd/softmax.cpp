@@ -66,36 +66,35 @@ void backward_row(const SoftmaxBackwardArgs& a, int64_t at) {
   }
 }
 
-bool forward_own(const SoftmaxArgs& a) {
+/// Calls row(at) for the place where each row begins; false where rows are not dense.
+template <class Args, class Row>
+bool for_rows(const Args& a, const Row& row) {
   if (!is_f32_or_bf16(a.dtype) || a.inner != 1) return false;
   if (a.n == 0) return true;
-  const bool bf16 = a.dtype == DType::bf16;
   parallel_ranges(a.outer, rows_per_chunk(a.n), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const int64_t at = row * a.n;
-      if (a.log)
-        bf16 ? forward_row<true, true>(a, at) : forward_row<true, false>(a, at);
-      else
-        bf16 ? forward_row<false, true>(a, at) : forward_row<false, false>(a, at);
-    }
+    for (int64_t i = begin; i < end; ++i) row(i * a.n);
   });
   return true;
 }
 
-bool backward_own(const SoftmaxBackwardArgs& a) {
-  if (!is_f32_or_bf16(a.dtype) || a.inner != 1) return false;
-  if (a.n == 0) return true;
+bool forward_own(const SoftmaxArgs& a) {
   const bool bf16 = a.dtype == DType::bf16;
-  parallel_ranges(a.outer, rows_per_chunk(a.n), [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const int64_t at = row * a.n;
-      if (a.log)
-        bf16 ? backward_row<true, true>(a, at) : backward_row<true, false>(a, at);
-      else
-        bf16 ? backward_row<false, true>(a, at) : backward_row<false, false>(a, at);
-    }
+  return for_rows(a, [&](int64_t at) {
+    if (a.log)
+      bf16 ? forward_row<true, true>(a, at) : forward_row<true, false>(a, at);
+    else
+      bf16 ? forward_row<false, true>(a, at) : forward_row<false, false>(a, at);
   });
-  return true;
+}
+
+bool backward_own(const SoftmaxBackwardArgs& a) {
+  const bool bf16 = a.dtype == DType::bf16;
+  return for_rows(a, [&](int64_t at) {
+    if (a.log)
+      bf16 ? backward_row<true, true>(a, at) : backward_row<true, false>(a, at);
+    else
+      bf16 ? backward_row<false, true>(a, at) : backward_row<false, false>(a, at);
+  });
 }
 
 SING_SIMD_KERNEL(softmax_fwd, forward_own, "own")

@@ -90,16 +90,18 @@ void backward_of(const UnaryBackwardArgs& args) {
   X(sigmoid) X(tanh) X(relu) X(silu) X(gelu) X(gelu_tanh) X(leaky_relu) X(clamp)
 // clang-format on
 
-bool forward_own(const UnaryArgs& a) {
-  if (!is_f32_or_bf16(a.dtype)) return false;
-  const bool bf16 = a.dtype == DType::bf16;
-  switch (a.op) {
-#define SING_CASE(NAME)                    \
-  case UnaryOp::NAME:                      \
-    if (bf16)                              \
-      forward_of<UnaryOp::NAME, true>(a);  \
-    else                                   \
-      forward_of<UnaryOp::NAME, false>(a); \
+template <UnaryOp kOp>
+struct Op {
+  static constexpr UnaryOp op = kOp;
+};
+
+/// Calls f(Op<op>{}); false for an op that is not here.
+template <class F>
+bool with_op(UnaryOp op, const F& f) {
+  switch (op) {
+#define SING_CASE(NAME)     \
+  case UnaryOp::NAME:       \
+    f(Op<UnaryOp::NAME>{}); \
     return true;
     SING_UNARY_OPS(SING_CASE)
 #undef SING_CASE
@@ -108,22 +110,16 @@ bool forward_own(const UnaryArgs& a) {
   }
 }
 
+bool forward_own(const UnaryArgs& a) {
+  return is_f32_or_bf16(a.dtype) && with_op(a.op, [&](auto of) {
+           a.dtype == DType::bf16 ? forward_of<of.op, true>(a) : forward_of<of.op, false>(a);
+         });
+}
+
 bool backward_own(const UnaryBackwardArgs& a) {
-  if (!is_f32_or_bf16(a.dtype)) return false;
-  const bool bf16 = a.dtype == DType::bf16;
-  switch (a.op) {
-#define SING_CASE(NAME)                     \
-  case UnaryOp::NAME:                       \
-    if (bf16)                               \
-      backward_of<UnaryOp::NAME, true>(a);  \
-    else                                    \
-      backward_of<UnaryOp::NAME, false>(a); \
-    return true;
-    SING_UNARY_OPS(SING_CASE)
-#undef SING_CASE
-    default:
-      return false;
-  }
+  return is_f32_or_bf16(a.dtype) && with_op(a.op, [&](auto of) {
+           a.dtype == DType::bf16 ? backward_of<of.op, true>(a) : backward_of<of.op, false>(a);
+         });
 }
 
 SING_SIMD_KERNEL(unary_fwd, forward_own, "own")
