@@ -83,7 +83,7 @@ __global__ void finish_columns_kernel(const P* partial, int64_t chunks, int64_t 
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kWarp;
   double sums[Q] = {};
   if (first + x < cols)
-#pragma unroll 4
+#pragma unroll 8
     for (int64_t chunk = y; chunk < chunks; chunk += kWarp)
 #pragma unroll
       for (int q = 0; q < Q; ++q)
