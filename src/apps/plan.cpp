@@ -17,7 +17,10 @@ namespace {
 constexpr double kGib = 1024.0 * 1024.0 * 1024.0;
 
 void print_memory(const train::ExperimentConfig& config) {
-  const train::MemoryPlan plan = train::plan_memory(config);
+  // A check touches no device: what it would hold follows from the config alone.
+  const bool on_gpu = config.train.device.starts_with("cuda");
+  const Device device = on_gpu ? Device{DeviceType::cuda, 0} : Device{};
+  const train::MemoryPlan plan = train::plan_memory(config, {}, device);
   const bool large = static_cast<double>(plan.total()) >= kGib;
   const auto text = [&](int64_t bytes) {
     return fmt::format("{:.{}f}", static_cast<double>(bytes) * (large ? 1 : 1024) / kGib,
@@ -28,9 +31,10 @@ void print_memory(const train::ExperimentConfig& config) {
                   text(plan.activations), text(plan.optimizer), text(plan.weights),
                   text(plan.gradients), text(plan.batches), text(plan.reserve));
   const double host = static_cast<double>(backend::cpu_memory_limit());
-  std::printf("memory   %s %s of %.1f GiB: %s, checkpoint read back %s\n",
-              text(plan.total()).c_str(), large ? "GiB" : "MiB", host / kGib, parts.c_str(),
-              text(plan.checkpoint).c_str());
+  const std::string room =
+      on_gpu ? "on " + config.train.device : fmt::format("of {:.1f} GiB", host / kGib);
+  std::printf("memory   %s %s %s: %s, checkpoint read back %s\n", text(plan.total()).c_str(),
+              large ? "GiB" : "MiB", room.c_str(), parts.c_str(), text(plan.checkpoint).c_str());
 }
 
 }  // namespace

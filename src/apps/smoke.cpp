@@ -8,6 +8,7 @@
 #include "sing/core/atomic_file.h"
 #include "sing/core/error.h"
 #include "sing/train/evaluation.h"
+#include "sing/train/experiment.h"
 #include "sing/train/load_weights.h"
 
 namespace sing::apps {
@@ -46,6 +47,7 @@ int run_smoke(const train::LoadedConfig& config, train::SessionOptions options) 
   if (report.exit_code != ExitCode::ok) return static_cast<int>(report.exit_code);
 
   train::Experiment experiment(config.config);
+  experiment.place(train::resolve_device(config.config.train.device));
   train::load_weights(experiment, report.folder + "/checkpoints/last");
   train::EvalRequest request;
   request.dataset = experiment.source().open(data::split_from_name(config.config.eval.split));

@@ -3,6 +3,7 @@
 #include "apps/config_options.h"
 #include "sing/core/error.h"
 #include "sing/core/thread_pool.h"
+#include "sing/train/experiment.h"
 #include "sing/train/load_weights.h"
 #include "sing/train/session.h"
 
@@ -35,7 +36,9 @@ Trained load_trained(const Arguments& arguments, const std::string& word) {
       throw ConfigError("--weights averaged wants a run or a checkpoint", {},
                         "model.init_from reads weights as they were trained", "E0272");
     const train::LoadedConfig loaded = load_config(load_request(arguments));
+    const Device device = train::resolve_device(loaded.config.train.device);
     result.experiment = std::make_unique<train::Experiment>(loaded.config);
+    result.experiment->place(device);
     result.experiment->initialize_model();
     if (result.experiment->init_report().empty())
       throw ConfigError("a config alone has no trained weights", {},
@@ -48,7 +51,9 @@ Trained load_trained(const Arguments& arguments, const std::string& word) {
   const std::string config = place.run.empty() ? "" : place.run + "/config.yaml";
   const train::LoadedConfig loaded = load_config(load_request(arguments, config));
   if (loaded.config.train.threads) set_num_threads(static_cast<int>(*loaded.config.train.threads));
+  const Device device = train::resolve_device(loaded.config.train.device);
   result.experiment = std::make_unique<train::Experiment>(loaded.config);
+  result.experiment->place(device);
   const train::LoadedWeights weights =
       train::load_weights(*result.experiment, place.folder, wanted_weights(arguments));
   result.step = weights.step;

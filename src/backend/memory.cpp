@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "sing/backend/layer_scope.h"
+#include "sing/backend/profile.h"
 #include "sing/backend/runtime.h"
 #include "sing/core/error.h"
 
@@ -66,8 +67,11 @@ MemoryScope::~MemoryScope() {
   t_phase = phase_before_;
 }
 
-OpScope::OpScope(const char* name) : before_(std::exchange(t_op, name)) {}
+OpScope::OpScope(const char* name) : before_(std::exchange(t_op, name)) {
+  if (profiling()) enter_span(name);
+}
 OpScope::~OpScope() {
+  if (profiling()) leave_span();
   t_op = before_;
 }
 

@@ -8,6 +8,7 @@
 #include <exception>
 #include <new>
 
+#include "data/staging.h"
 #include "sing/backend/runtime.h"
 #include "sing/core/error.h"
 
@@ -18,17 +19,6 @@ constexpr size_t kMaxFields = 16;
 
 std::string place(const Dataset& dataset, int64_t index) {
   return fmt::format("data set {}, sample {}", dataset.name(), index);
-}
-
-/// Zeros in host memory that `device` copies from.
-Tensor staging(const Shape& shape, DType dtype, Device device) {
-  if (device.type == DeviceType::cpu) return Tensor::zeros(shape, {.dtype = dtype});
-  backend::DeviceRuntime& runtime = backend::runtime(device);
-  const auto bytes = static_cast<size_t>(checked_bytes(shape.numel(), dtype));
-  const std::shared_ptr<void> memory(runtime.allocate_host(bytes),
-                                     [&runtime](void* p) { runtime.release_host(p); });
-  std::memset(memory.get(), 0, bytes);
-  return Tensor::wrap(memory.get(), shape, dtype, memory);
 }
 
 }  // namespace
@@ -62,6 +52,16 @@ void check_labels(std::span<const int64_t> labels, int64_t classes, const std::s
     hint += fmt::format("; {} classes were announced", classes);
   throw DataError(fmt::format("label {} is outside 0..{}", *bad, classes - 1), where, hint,
                   "E0305");
+}
+
+Tensor staging(const Shape& shape, DType dtype, Device device) {
+  if (device.type == DeviceType::cpu) return Tensor::zeros(shape, {.dtype = dtype});
+  backend::DeviceRuntime& runtime = backend::runtime(device);
+  const auto bytes = static_cast<size_t>(checked_bytes(shape.numel(), dtype));
+  const std::shared_ptr<void> memory(runtime.allocate_host(bytes),
+                                     [&runtime](void* p) { runtime.release_host(p); });
+  std::memset(memory.get(), 0, bytes);
+  return Tensor::wrap(memory.get(), shape, dtype, memory);
 }
 
 Batch allocate_batch(const Dataset& dataset, int64_t count, Device device) {

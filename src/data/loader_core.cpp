@@ -6,6 +6,7 @@
 #include <chrono>
 #include <optional>
 
+#include "data/staging.h"
 #include "sing/core/error.h"
 #include "sing/core/log.h"
 #include "sing/core/random.h"
@@ -33,7 +34,7 @@ Loader::Core::Core(std::shared_ptr<const Dataset> set, LoaderOptions with)
   for (int i = 0; i < count; ++i) {
     slots.push_back(std::make_unique<Slot>());
     slots.back()->batch = allocate_batch(*dataset, options.batch_size, options.device);
-    slots.back()->batch.set("index", Tensor::zeros({options.batch_size}, {.dtype = DType::i64}));
+    slots.back()->batch.set("index", staging({options.batch_size}, DType::i64, options.device));
   }
 }
 

@@ -1,5 +1,6 @@
 #include "sing/nn/norm.h"
 
+#include "sing/autograd/tape.h"
 #include "sing/backend/layer_scope.h"
 #include "sing/ops/batch_norm.h"
 #include "sing/ops/norm.h"
@@ -46,10 +47,13 @@ void BatchNorm2d::reset_statistics() {
 }
 
 void BatchNorm2d::count_batch() {
-  if (batches_.device().type == DeviceType::cpu)
+  if (batches_.device().type == DeviceType::cpu) {
     ++*batches_.mutable_data<int64_t>();
-  else
-    batches_.fill(batches_.item() + 1);
+    return;
+  }
+  if (!one_.defined() || one_.device() != batches_.device())
+    one_ = Tensor::full({}, 1, {.dtype = DType::i64, .device = batches_.device()});
+  autograd::accumulate(batches_, one_);
 }
 
 Tensor BatchNorm2d::forward(const Tensor& x) {

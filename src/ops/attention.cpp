@@ -7,6 +7,7 @@
 #include "ops/target.h"
 #include "sing/autograd/autocast.h"
 #include "sing/backend/memory.h"
+#include "sing/backend/profile.h"
 
 namespace sing::ops {
 namespace {
@@ -119,6 +120,13 @@ struct Packed {
   }
 };
 
+/// Products of queries x keys x dim, and of queries x keys x value_dim.
+void note_products(const AttentionProblem& p, int with_dim, int with_value_dim) {
+  const auto real = [](int64_t n) { return static_cast<double>(n); };
+  backend::note_flops(2.0 * real(p.batch) * real(p.heads) * real(p.queries) * real(p.keys) *
+                      (with_dim * real(p.dim) + with_value_dim * real(p.value_dim)));
+}
+
 }  // namespace
 
 Tensor scaled_dot_product_attention(const Tensor& q_in, const Tensor& k_in, const Tensor& v_in,
@@ -151,6 +159,7 @@ Tensor scaled_dot_product_attention(const Tensor& q_in, const Tensor& k_in, cons
   a.out = out.mutable_raw();
   a.out_strides = strides_of(out);
   a.log_sum = log_sum.mutable_raw();
+  note_products(p, 1, 1);
   kernels::attention_forward(q.device().type, a);
   if (!autograd::will_record({q_cast, k_cast, v_cast})) return out;
 
@@ -186,6 +195,7 @@ Tensor scaled_dot_product_attention(const Tensor& q_in, const Tensor& k_in, cons
                             b.grad_q_strides = strides_of(grad_q);
                             b.grad_k_strides = strides_of(grad_k);
                             b.grad_v_strides = strides_of(grad_v);
+                            note_products(b.problem, 3, 2);
                             kernels::attention_backward(q->device().type, b);
                             return autograd::GradList{grad_q, grad_k, grad_v};
                           });
@@ -226,6 +236,7 @@ Tensor attention_packed(const Tensor& qkv_in, int64_t heads, const AttentionOpti
   a.out = out.mutable_raw();
   a.out_strides = packed.whole();
   a.log_sum = log_sum.mutable_raw();
+  note_products(p, 1, 1);
   kernels::attention_forward(qkv.device().type, a);
   if (!autograd::will_record({qkv})) return out;
 
@@ -255,6 +266,7 @@ Tensor attention_packed(const Tensor& qkv_in, int64_t heads, const AttentionOpti
                             b.grad_k = packed.part(to, 1, dtype);
                             b.grad_v = packed.part(to, 2, dtype);
                             b.grad_q_strides = b.grad_k_strides = b.grad_v_strides = packed.parts();
+                            note_products(b.problem, 3, 2);
                             kernels::attention_backward(rows->device().type, b);
                             return autograd::GradList{grad_rows};
                           });

@@ -5,6 +5,7 @@
 #include "sing/autograd/autocast.h"
 #include "sing/autograd/tape.h"
 #include "sing/backend/memory.h"
+#include "sing/backend/profile.h"
 #include "sing/ops/conv.h"
 
 namespace sing::ops {
@@ -56,11 +57,18 @@ kernels::Conv2dGeometry geometry(const Tensor& x, const Tensor& weight, const Te
   return g;
 }
 
+void note_convolution(const kernels::Conv2dGeometry& g) {
+  const auto real = [](int64_t n) { return static_cast<double>(n); };
+  backend::note_flops(2.0 * real(g.n) * real(g.out_channels) * real(g.out_h) * real(g.out_w) *
+                      real(g.in_channels / g.groups) * real(g.kernel_h) * real(g.kernel_w));
+}
+
 Tensor backward_data(kernels::Conv2dGeometry g, const Tensor& grad_y, const Tensor& weight) {
   Tensor grad_x =
       Tensor::empty({g.n, g.in_channels, g.in_h, g.in_w},
                     {.dtype = grad_y.dtype(), .device = grad_y.device(), .format = kImages});
   set_weight_strides(g, weight);
+  note_convolution(g);
   kernels::conv2d_bwd_data(
       grad_y.device().type,
       {g, grad_y.raw(), weight.raw(), grad_x.mutable_raw(), grad_y.dtype(), {}});
@@ -94,6 +102,7 @@ void backward_weight(kernels::Conv2dGeometry g, const Tensor& x, const Tensor& g
     a.grad_bias_dtype = grad_bias.dtype();
   }
   a.g = g;
+  if (needs[1]) note_convolution(g);
   kernels::conv2d_bwd_weight(x.device().type, a);
 }
 
@@ -117,6 +126,7 @@ Tensor conv2d(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
   set_weight_strides(g, weight);
   Tensor y = Tensor::empty({g.n, g.out_channels, g.out_h, g.out_w},
                            {.dtype = x.dtype(), .device = x.device(), .format = kImages});
+  note_convolution(g);
   kernels::conv2d_fwd(x.device().type, {g,
                                         x.raw(),
                                         weight.raw(),

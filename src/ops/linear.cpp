@@ -5,6 +5,7 @@
 #include "ops/target.h"
 #include "sing/autograd/autocast.h"
 #include "sing/backend/memory.h"
+#include "sing/backend/profile.h"
 
 namespace sing::ops {
 namespace {
@@ -43,6 +44,8 @@ void product(Tensor& c, const Tensor& a, int64_t a_row, int64_t a_col, const Ten
   g.b_col = b_col;
   g.c_row = n;
   g.accumulate = accumulate;
+  backend::note_flops(2.0 * static_cast<double>(m) * static_cast<double>(n) *
+                      static_cast<double>(k));
   kernels::gemm(a.device().type, g);
 }
 
@@ -119,6 +122,8 @@ Tensor linear(const Tensor& x_in, const Tensor& weight_in, const Tensor& bias_in
   g.epilogue = epilogue;
   g.bias = columns.defined() ? columns.raw() : nullptr;
   g.slope = slope.defined() ? slope.mutable_raw() : nullptr;
+  backend::note_flops(2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
+                      static_cast<double>(g.k));
   kernels::gemm(x.device().type, g);
   if (!recording) return y;
 

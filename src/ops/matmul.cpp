@@ -5,6 +5,7 @@
 #include "sing/autograd/autocast.h"
 #include "sing/autograd/tape.h"
 #include "sing/backend/memory.h"
+#include "sing/backend/profile.h"
 #include "sing/ops/linear.h"
 
 namespace sing::ops {
@@ -53,6 +54,14 @@ kernels::GemmArgs arguments(const Tensor& a, const Tensor& b, Tensor& c) {
   return g;
 }
 
+void note_product(const kernels::GemmArgs& g) {
+  double flops =
+      2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(g.k);
+  for (int i = 0; i < g.batch_rank; ++i)
+    flops *= static_cast<double>(g.batch[static_cast<size_t>(i)]);
+  backend::note_flops(flops);
+}
+
 void forward(const Tensor& a, const Tensor& b, Tensor& c) {
   kernels::GemmArgs g = arguments(a, b, c);
   const Batch batch = batch_of(a, b, c);
@@ -61,6 +70,7 @@ void forward(const Tensor& a, const Tensor& b, Tensor& c) {
   g.a_batch = batch.a;
   g.b_batch = batch.b;
   g.c_batch = batch.c;
+  note_product(g);
   kernels::gemm(a.device().type, g);
 }
 
@@ -107,6 +117,7 @@ void backward(const Tensor& left, const Tensor& right, Tensor& out, const Shape&
     g.a = shifted(a, at_left, left.dtype());
     g.b = shifted(b, at_right, right.dtype());
     g.accumulate = accumulate || turn > 0;
+    note_product(g);
     kernels::gemm(left.device().type, g);
   }
 }

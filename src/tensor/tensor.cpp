@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "sing/backend/profile.h"
 #include "sing/backend/runtime.h"
 #include "sing/core/error.h"
 #include "tensor/tensor_impl.h"
@@ -118,15 +119,27 @@ bool Tensor::is_channels_last() const {
   return rank() == 4 && dense_in_order(shape(), strides(), {0, 2, 3, 1});
 }
 
+namespace {
+
+void* first_element(const Tensor::Impl& t) {
+  return static_cast<char*>(t.storage->data()) + t.offset * static_cast<int64_t>(size_of(t.dtype));
+}
+
+}  // namespace
+
 const void* Tensor::raw() const {
   const Impl& t = impl();
-  return static_cast<const char*>(t.storage->data()) +
-         t.offset * static_cast<int64_t>(size_of(t.dtype));
+  const void* data = first_element(t);
+  if (backend::profiling()) backend::note_operand(data, t.shape, t.dtype, false);
+  return data;
 }
 
 void* Tensor::mutable_raw() {
-  impl().storage->bump_version();
-  return const_cast<void*>(raw());
+  const Impl& t = impl();
+  t.storage->bump_version();
+  void* data = first_element(t);
+  if (backend::profiling()) backend::note_operand(data, t.shape, t.dtype, true);
+  return data;
 }
 
 void Tensor::check_dtype(DType wanted) const {

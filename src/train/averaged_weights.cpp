@@ -4,6 +4,7 @@
 #include "sing/autograd/tape.h"
 #include "sing/nn/context.h"
 #include "sing/nn/norm.h"
+#include "train/feed.h"
 
 namespace sing::train {
 namespace {
@@ -81,16 +82,18 @@ bool update_batch_norm(nn::Model& model, const StatisticsRequest& request) {
   options.interrupted = request.interrupted;
   data::Loader loader(request.dataset, options);
   loader.resume({kEpoch, 0});
+  Feed feed(loader, options.device);
   int64_t count = loader.batches_per_epoch();
   if (request.batches) count = std::min(count, *request.batches);
   for (nn::BatchNorm2d* norm : norms) norm->reset_statistics();
   Batch batch;
   for (int64_t n = 0; n < count; ++n) {
-    if ((request.interrupted && request.interrupted()) || !loader.next(batch)) return false;
+    if ((request.interrupted && request.interrupted()) || !feed.next(batch)) return false;
     // The mean of n + 1 batches out of that of n: every batch counts alike.
     for (nn::BatchNorm2d* norm : norms) norm->set_momentum(1 / static_cast<double>(n + 1));
     const nn::ForwardContext context(options.seed, kFirstPass + static_cast<uint64_t>(n));
     model.forward_batch(batch);
+    feed.fetch_ahead();
   }
   return true;
 }

@@ -5,6 +5,7 @@
 #include "sing/backend/memory.h"
 #include "sing/data/loader.h"
 #include "sing/train/progress.h"
+#include "train/feed.h"
 
 namespace sing::train {
 namespace {
@@ -23,6 +24,12 @@ class EvaluationMode {
   nn::Model& model_;
   bool before_;
 };
+
+/// Where the model is.
+Device device_of(const nn::Model& model) {
+  const std::vector<const nn::Parameter*> parameters = model.parameters();
+  return parameters.empty() ? Device{} : parameters.front()->value.device();
+}
 
 void keep_first(EvalResult& result, const Batch& batch, const Tensor& output, int64_t wanted) {
   if (wanted <= 0 || result.first_output.defined()) return;
@@ -49,23 +56,28 @@ EvalResult evaluate(nn::Model& model, const std::vector<std::unique_ptr<metrics:
   options.on_bad_sample = request.on_bad_sample;
   options.max_bad = request.max_bad;
   options.interrupted = request.interrupted;
+  options.device = device_of(model);
   data::Loader loader(request.dataset, options);
+  Feed feed(loader, options.device);
   for (const auto& metric : measures) metric->reset();
 
   const int64_t wanted = request.limit > 0 ? std::min(request.limit, request.dataset->size())
                                            : request.dataset->size();
   EvalResult result;
   Batch batch;
-  while (loader.next(batch)) {
+  while (feed.next(batch)) {
+    Batch host = feed.host();
     if (request.limit > 0) {
       if (result.samples >= request.limit) break;
-      batch = batch.narrow(0, std::min(batch.size(), request.limit - result.samples));
+      const int64_t count = std::min(batch.size(), request.limit - result.samples);
+      batch = batch.narrow(0, count);
+      host = host.narrow(0, count);
     }
     const backend::MemoryScope memory(backend::MemoryPurpose::activations, "evaluation");
-    const Tensor output = model.forward_batch(batch);
-    for (const auto& metric : measures) metric->add(batch, output);
-    keep_first(result, batch, output, request.keep_samples);
-    result.samples += batch.size();
+    const Tensor output = model.forward_batch(batch).to(Device{});
+    for (const auto& metric : measures) metric->add(host, output);
+    keep_first(result, host, output, request.keep_samples);
+    result.samples += host.size();
     if (request.progress) request.progress(result.samples, wanted);
     if (request.interrupted && request.interrupted()) break;
   }

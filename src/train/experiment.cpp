@@ -132,8 +132,14 @@ optim::RunLength Experiment::run_length() const {
   return run;
 }
 
+void Experiment::place(Device device) {
+  device_ = device;
+  if (model_->initialized()) model_->to(device);
+}
+
 void Experiment::initialize_model() {
   model_->initialize(static_cast<uint64_t>(config_.seed));
+  model_->to(device_);
   model_->set_recompute(config_.train.recompute == Recompute::all);
   // A key of the model's own options; models that cannot start from a file do not have it.
   const config::Value complete = config::to_value(config_);
@@ -160,7 +166,8 @@ std::unique_ptr<optim::Optimizer> Experiment::make_optimizer() {
 }
 
 Precision Experiment::precision(std::string* notice) const {
-  if (config_.train.precision == Precision::bf16 && !backend::cpu_has_bf16()) {
+  if (config_.train.precision == Precision::bf16 && device_.type == DeviceType::cpu &&
+      !backend::cpu_has_bf16()) {
     if (notice)
       *notice = "this processor has no bf16 units: computing in f32, which is no less exact";
     return Precision::f32;

@@ -70,15 +70,19 @@ void Trainer::handle_nonfinite(const std::string& what) {
                       exhausted ? "E0502" : "E0501");
 }
 
-bool Trainer::handle_spike() {
-  ++counters_.spikes;
+std::string Trainer::spike_text(double loss) const {
   char number[64];
-  std::snprintf(number, sizeof number, "%.4g is %.1f", counters_.window_loss,
-                counters_.window_loss / recent_->loss.median());
+  std::snprintf(number, sizeof number, "%.4g is %.1f", loss, loss / recent_->loss.median());
   const std::string kept = keep_batch ? keep_batch("spike") : "";
   std::string text = "spike at step " + std::to_string(counters_.step + 1) + ": loss " + number +
                      " times the median";
   if (!kept.empty()) text += ", batch kept in " + kept;
+  return text;
+}
+
+bool Trainer::handle_spike() {
+  ++counters_.spikes;
+  const std::string text = spike_text(counters_.window_loss);
   switch (options_.spike.policy) {
     case SpikePolicy::warn:
       break;
@@ -109,9 +113,9 @@ bool Trainer::skip_window(const char* code, const std::string& text) {
     warn(code, text + "; this update is left out (" + std::to_string(counters_.skipped) + " of " +
                    std::to_string(kMaxSkips) + ")");
   if (end < loader_.samples_per_epoch())
-    loader_.resume({static_cast<uint64_t>(counters_.epoch), end});
+    move_loader({static_cast<uint64_t>(counters_.epoch), end});
   else
-    loader_.resume({static_cast<uint64_t>(counters_.epoch) + 1, 0});
+    move_loader({static_cast<uint64_t>(counters_.epoch) + 1, 0});
   leave_window_out();
   return true;
 }

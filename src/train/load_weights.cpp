@@ -30,6 +30,7 @@ void load_statistics(Experiment& experiment, const LoadedCheckpoint& checkpoint)
   request.dataset = experiment.source().open(data::Split::train);
   request.loading = data::loader_options(experiment.batches(), data::Split::train,
                                          static_cast<uint64_t>(experiment.config().seed));
+  request.loading.device = experiment.device();
   request.batches = batches;
   update_batch_norm(experiment.model(), request);
 }
@@ -53,15 +54,19 @@ LoadedWeights load_weights(Experiment& experiment, const std::string& folder,
       load_checkpoint(folder, optimizer ? CheckpointParts::all : CheckpointParts::model);
   nn::load_parameters(model, checkpoint.contents.model);
   LoadedWeights result{checkpoint.step, false};
-  if (!optimizer) return result;
+  if (!optimizer) {
+    model.to(experiment.device());
+    return result;
+  }
   const auto saved = beginning_with(checkpoint.contents.optimizer, "optimizer/");
   StateReader reader(saved, checkpoint.contents.state.at("numbers"));
   optimizer->visit_state(reader);
   reader.finish();
   result.averaged = optimizer->averages_ready();
-  if (!result.averaged) return result;
-  optimizer->use_averages(true);
-  if (AveragedStatistics::wanted(*optimizer, model)) load_statistics(experiment, checkpoint);
+  if (result.averaged) optimizer->use_averages(true);
+  model.to(experiment.device());  // what was read was put together on the host
+  if (result.averaged && AveragedStatistics::wanted(*optimizer, model))
+    load_statistics(experiment, checkpoint);
   return result;
 }
 

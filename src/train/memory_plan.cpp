@@ -1,6 +1,7 @@
 #include "sing/train/memory_plan.h"
 
 #include <algorithm>
+#include <array>
 
 #include "sing/autograd/tape.h"
 #include "sing/backend/memory.h"
@@ -61,14 +62,17 @@ void rehearse_evaluation(Experiment& experiment) {
   if (experiment.measures().empty() || dataset->size() == 0) return;
   const int64_t wanted = options.batch_size.value_or(experiment.batches().batch_size);
   const int64_t batch_size = std::min(wanted, dataset->size());
-  const data::Loader loader(dataset, loading_of(experiment, batch_size));
+  data::LoaderOptions loading = loading_of(experiment, batch_size);
+  loading.device = {};  // nothing of a rehearsal touches it
+  const data::Loader loader(dataset, loading);
   experiment.model().train(false);
   evaluation_pass(experiment, data::allocate_batch(*dataset, batch_size));
 }
 
 }  // namespace
 
-MemoryPlan plan_memory(const ExperimentConfig& config, std::optional<int64_t> batch_size) {
+MemoryPlan plan_memory(const ExperimentConfig& config, std::optional<int64_t> batch_size,
+                       Device device) {
   // Other threads may hold tensors: only differences count.
   const int64_t weights_before = held_for(MemoryPurpose::weights);
   const int64_t gradients_before = held_for(MemoryPurpose::gradients);
@@ -76,6 +80,7 @@ MemoryPlan plan_memory(const ExperimentConfig& config, std::optional<int64_t> ba
   const backend::Rehearsal rehearsal;
   backend::DeviceRuntime& runtime = backend::runtime({});
   Experiment experiment(config);
+  experiment.place(device);
   nn::Model& model = experiment.model();
   // Not Experiment::initialize_model: a file to start from would be read.
   model.initialize(static_cast<uint64_t>(config.seed));
@@ -93,7 +98,13 @@ MemoryPlan plan_memory(const ExperimentConfig& config, std::optional<int64_t> ba
   const auto dataset = std::make_shared<Outline>(experiment.source(), data::Split::train);
   const int64_t size = batch_size.value_or(experiment.batches().batch_size);
   const int64_t before_batches = in_use();
-  const data::Loader loader(dataset, loading_of(experiment, size));
+  const bool here = device.type == DeviceType::cpu;
+  std::optional<data::Loader> loader;
+  std::array<Batch, 2> there;  // the one in use and the one that is being copied
+  if (here)
+    loader.emplace(dataset, loading_of(experiment, size));
+  else
+    for (Batch& batch : there) batch = data::allocate_batch(*dataset, size);
   plan.batches = in_use() - before_batches;
   {
     const Batch batch = data::allocate_batch(*dataset, size);  // stands for one of the loader's

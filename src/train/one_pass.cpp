@@ -4,6 +4,7 @@
 #include "sing/autograd/tape.h"
 #include "sing/backend/memory.h"
 #include "sing/nn/context.h"
+#include "train/feed.h"
 
 namespace sing::train {
 namespace {
@@ -20,8 +21,13 @@ autocast::Guard mixed_precision(const Experiment& experiment) {
 data::LoaderOptions loading_of(const Experiment& experiment, int64_t batch_size) {
   data::LoaderOptions options = data::loader_options(experiment.batches(), data::Split::train, 0);
   options.batch_size = batch_size;
+  options.device = experiment.device();
   options.drop_last = false;
   return options;
+}
+
+std::shared_ptr<const data::Dataset> training_samples(const Experiment& experiment) {
+  return on_device(experiment.source().open(data::Split::train), experiment.device());
 }
 
 void training_pass(Experiment& experiment, const Batch& batch) {

@@ -7,6 +7,8 @@ namespace sing::train {
 
 /// Loading of training samples in batches of `batch_size`, the last of which may be smaller.
 data::LoaderOptions loading_of(const Experiment& experiment, int64_t batch_size);
+/// The training split; its numbers alone where a device makes the batches.
+std::shared_ptr<const data::Dataset> training_samples(const Experiment& experiment);
 /// Forward and backward of one micro-batch.
 void training_pass(Experiment& experiment, const Batch& batch);
 /// Forward without a tape.

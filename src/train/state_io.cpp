@@ -5,7 +5,7 @@
 namespace sing::train {
 
 void StateWriter::visit(const std::string& name, Tensor& tensor) {
-  SING_ASSERT(tensors.emplace(name, tensor).second);
+  SING_ASSERT(tensors.emplace(name, tensor.to(Device{})).second);
 }
 void StateWriter::visit(const std::string& name, int64_t& value) {
   numbers.set(name, value);

@@ -5,10 +5,12 @@
 
 #include "sing/autograd/autocast.h"
 #include "sing/backend/memory.h"
+#include "sing/backend/profile.h"
 #include "sing/core/error.h"
 #include "sing/nn/context.h"
 #include "sing/train/console.h"
 #include "sing/train/signals.h"
+#include "train/feed.h"
 #include "train/recent.h"
 
 namespace sing::train {
@@ -36,6 +38,7 @@ Trainer::Trainer(TrainerOptions options, nn::Model& model, const nn::Loss& loss,
       model_(model),
       loss_(loss),
       loader_(loader),
+      feed_(std::make_unique<Feed>(loader, options_.device)),
       optimizer_(optimizer),
       recent_(std::make_unique<Recent>()),
       keeps_statistics_(AveragedStatistics::wanted(optimizer, model)) {}
@@ -91,17 +94,17 @@ Outcome Trainer::run() {
   try {
     notify(Event::run_begin);
     while (!outcome_) {
+      std::optional<Outcome> end;
       // The window's end is a finished step; only there can a run be complete.
       if (counters_.micro == 0 && ended()) {
-        outcome_ = Outcome::finished;
+        end = Outcome::finished;
       } else if (counters_.micro == 0 && options_.max_steps &&
                  counters_.step >= *options_.max_steps) {
-        outcome_ = Outcome::max_steps;
-      } else if (stop_wanted()) {
-        outcome_ = Outcome::stopped;
-      } else if (!micro_step()) {
-        outcome_ = Outcome::stopped;  // the loader was interrupted
+        end = Outcome::max_steps;
+      } else if (stop_wanted() || !micro_step()) {
+        end = Outcome::stopped;  // also when the loader was interrupted
       }
+      if (end) outcome_ = end;
       counters_.seconds = seconds_before_ + monotonic_seconds() - started_;
     }
     notify(Event::run_end);
@@ -120,9 +123,8 @@ int64_t Trainer::window_samples() const {
   return std::min(left, options_.accumulate * loader_.options().batch_size);
 }
 
-bool Trainer::is_spike() const {
-  return recent_->loss.full() &&
-         counters_.window_loss > options_.spike.factor * recent_->loss.median();
+bool Trainer::is_spike(double loss) const {
+  return recent_->loss.full() && loss > options_.spike.factor * recent_->loss.median();
 }
 
 bool Trainer::is_skipped() const {
@@ -140,7 +142,10 @@ bool Trainer::micro_step() {
       buffers_before_.push_back(buffer.tensor.clone());
   }
   const double asked = monotonic_seconds();
-  if (!loader_.next(batch_)) return false;
+  {
+    const backend::ProfileScope phase("data");
+    if (!feed_->next(batch_)) return false;
+  }
   data_wait_ += monotonic_seconds() - asked;
 
   const int64_t size = batch_.size();
@@ -154,6 +159,7 @@ bool Trainer::micro_step() {
     const backend::MemoryScope memory(backend::MemoryPurpose::activations, "forward");
     Tensor loss;
     {
+      const backend::ProfileScope phase("forward");
       const autocast::Guard mixed(
           options_.precision == Precision::bf16 ? std::optional<DType>(DType::bf16) : std::nullopt);
       loss = loss_.forward(model_.forward_batch(batch_), batch_);
@@ -163,8 +169,10 @@ bool Trainer::micro_step() {
     counters_.window_loss += weight * value;
     if (std::isfinite(value)) {
       // The mean over the window: each micro-batch counts by its samples, a short last one too.
-      loss.backward(Tensor::scalar(weight, loss.dtype()));
+      const backend::ProfileScope phase("backward");
+      loss.backward(Tensor::full({}, weight, {.dtype = loss.dtype(), .device = loss.device()}));
     }
+    feed_->fetch_ahead();
   }
   ++counters_.micro;
   counters_.position += size;
@@ -185,9 +193,10 @@ bool Trainer::micro_step() {
 
 void Trainer::update() {
   notify(Event::gradients_ready);
-  if (is_spike() && handle_spike()) return;
+  if (is_spike(counters_.window_loss) && handle_spike()) return;
   optim::StepStatus status;
   {
+    const backend::ProfileScope phase("update");
     const backend::MemoryScope memory(backend::MemoryPurpose::optimizer, "update");
     status = optimizer_.step({.step = counters_.step});
   }
@@ -226,9 +235,14 @@ void Trainer::leave_window_out() {
   finish_epoch();
 }
 
+void Trainer::move_loader(const data::LoaderState& state) {
+  loader_.resume(state);
+  feed_->reset();
+}
+
 void Trainer::restored() {
   model_.sync_working();
-  loader_.resume({static_cast<uint64_t>(counters_.epoch), counters_.position});
+  move_loader({static_cast<uint64_t>(counters_.epoch), counters_.position});
   if (counters_.micro > 0) {  // in the middle of a window: where it began follows from the count
     window_start_ = counters_;
     window_start_.micro = 0;

@@ -5,6 +5,7 @@
 #include "sing/core/error.h"
 #include "sing/data/loader.h"
 #include "sing/train/memory_plan.h"
+#include "train/feed.h"
 #include "train/one_pass.h"
 
 namespace sing::train {
@@ -14,10 +15,10 @@ namespace {
 bool trains_with(Experiment& experiment, int64_t batch_size) {
   try {
     const auto optimizer = experiment.make_optimizer();
-    data::Loader loader(experiment.source().open(data::Split::train),
-                        loading_of(experiment, batch_size));
+    data::Loader loader(training_samples(experiment), loading_of(experiment, batch_size));
+    Feed feed(loader, experiment.device());
     Batch batch;
-    loader.next(batch);
+    feed.next(batch);
     training_pass(experiment, batch);
     const backend::MemoryScope memory(backend::MemoryPurpose::optimizer);
     optimizer->step({.step = 0});
@@ -33,8 +34,9 @@ bool evaluates_with(Experiment& experiment, int64_t batch_size) {
     options.shuffle = false;
     data::Loader loader(
         experiment.source().open(data::split_from_name(experiment.config().eval.split)), options);
+    Feed feed(loader, experiment.device());
     Batch batch;
-    loader.next(batch);
+    feed.next(batch);
     evaluation_pass(experiment, batch);
     return true;
   } catch (const OutOfMemoryError&) {
@@ -58,10 +60,12 @@ std::string what_fits(Experiment& experiment) {
   const int64_t whole = experiment.batches().batch_size;
   const int64_t accumulate = experiment.config().train.accumulate;
   std::string text;
-  const int64_t limit = backend::cpu_memory_limit();
+  const Device device = experiment.device();
+  const int64_t limit = device.type == DeviceType::cpu ? backend::cpu_memory_limit()
+                                                       : backend::runtime(device).capacity();
   const int64_t size = largest_that_fits(whole, [&](int64_t batch_size) {
     // A real try costs a step: what cannot fit is seen in the plan.
-    return plan_memory(experiment.config(), batch_size).tensors() <= limit &&
+    return plan_memory(experiment.config(), batch_size, device).tensors() <= limit &&
            trains_with(experiment, batch_size);
   });
   if (size > 0) {

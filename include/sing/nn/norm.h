@@ -46,6 +46,7 @@ class SING_API BatchNorm2d : public Module {
   Parameter* weight_ = nullptr;
   Parameter* bias_ = nullptr;
   Tensor &running_mean_, &running_var_, &batches_;
+  Tensor one_;  // on a device, where batches are counted without asking it
   double eps_, momentum_;
 };
 

@@ -40,12 +40,17 @@ class SING_API Experiment {
   /// What the optimizer needs to resolve durations.
   optim::RunLength run_length() const;
 
+  /// Where the model lives once it is initialised, and with it the optimizer and the passes; the
+  /// CPU at first. Moves a model that is initialised; before its optimizer is made.
+  void place(Device device);
+  Device device() const { return device_; }
+
   /// Weights from the seed, then from `model.init_from` when set; the report of the latter in
   /// `init_report`.
   void initialize_model();
   const std::string& init_report() const { return init_report_; }
   std::unique_ptr<optim::Optimizer> make_optimizer();
-  /// f32 or bf16 as this processor can; `notice` says when it is not what the config asks for.
+  /// f32 or bf16 as the device can; `notice` says when it is not what the config asks for.
   Precision precision(std::string* notice = nullptr) const;
 
   /// What rules of `optimizer.groups` take out of training; needs no memory for weights.
@@ -57,6 +62,7 @@ class SING_API Experiment {
  private:
   void check_groups() const;
   ExperimentConfig config_;
+  Device device_;
   std::unique_ptr<data::Source> source_;
   std::unique_ptr<nn::Model> model_;
   std::unique_ptr<nn::Loss> loss_;

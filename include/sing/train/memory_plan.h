@@ -8,9 +8,10 @@
 
 namespace sing::train {
 
-/// Memory of a training run on the CPU, in bytes, as blocks of the allocator. Counted: all tensors,
-/// and the bytes of a checkpoint while it is read back. Not counted: workspaces within a kernel or
-/// an optimizer step, and the program with its libraries and threads (some 0.03 GiB).
+/// Memory of a training run, in bytes, as blocks of the CPU's allocator. Counted: all tensors, and
+/// the bytes of a checkpoint while it is read back. Not counted: workspaces within a kernel or an
+/// optimizer step, and the program with its libraries and threads (some 0.03 GiB; some 0.5 GiB of
+/// context and libraries on a GPU).
 struct SING_API MemoryPlan {
   int64_t weights = 0, gradients = 0, optimizer = 0;
   int64_t batches = 0;      ///< what the loader makes ahead
@@ -25,10 +26,11 @@ struct SING_API MemoryPlan {
 
 /// Rehearses (sing/backend/rehearsal.h) a run of `config` with micro-batches of `batch_size`
 /// (default: the config's): initialisation, two passes forward and backward, an evaluation. Takes
-/// no memory for tensors, opens no data set and needs milliseconds. Shapes are checked on the way:
-/// throws ShapeError.
+/// no memory for tensors, opens no data set and needs milliseconds. For another `device` than the
+/// CPU, which is not asked: its precision and its two batches on the way. Shapes are checked on the
+/// way: throws ShapeError.
 SING_API MemoryPlan plan_memory(const ExperimentConfig& config,
-                                std::optional<int64_t> batch_size = {});
+                                std::optional<int64_t> batch_size = {}, Device device = {});
 
 /// What to do about a training run that needs more memory than there is: "fits: data.batch_size:
 /// 128 with train.accumulate: 2 (the same update), or train.recompute: all (slower)". A proposal

@@ -24,11 +24,15 @@ struct SessionOptions {
   LockMode lock = LockMode::flock;
   ConsoleOptions console;
   std::optional<int64_t> max_steps;
-  int64_t overfit = 0;        ///< train on this many samples only
-  int64_t tiny_batch = 0;     ///< micro-batches of this size instead of data.batch_size
-  int64_t eval_limit = 0;     ///< samples of an evaluation; 0: all
-  std::string command;        ///< what was typed, for command.txt
-  std::string config_source;  ///< for the banner: "configs/a.yaml + 1 override (seed=2)"
+  int64_t overfit = 0;     ///< train on this many samples only
+  int64_t tiny_batch = 0;  ///< micro-batches of this size instead of data.batch_size
+  struct Steps {
+    int64_t start = 0, count = 0;
+  };
+  std::optional<Steps> profile;  ///< count updates behind start others, into <run>/trace
+  int64_t eval_limit = 0;        ///< samples of an evaluation; 0: all
+  std::string command;           ///< what was typed, for command.txt
+  std::string config_source;     ///< for the banner: "configs/a.yaml + 1 override (seed=2)"
 };
 
 struct SessionReport {

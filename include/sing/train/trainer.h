@@ -44,6 +44,7 @@ struct TrainerOptions {
   NonfinitePolicy on_nonfinite = NonfinitePolicy::stop;
   SpikeOptions spike;
   Precision precision = Precision::f32;
+  Device device;  ///< of the model; the loader's options name it too
 };
 
 enum class Outcome : uint8_t {
@@ -51,6 +52,8 @@ enum class Outcome : uint8_t {
   max_steps,  ///< TrainerOptions::max_steps reached before the end
   stopped,    ///< by a signal or the time limit; the same command continues
 };
+
+class Feed;
 
 /// A stretch of one epoch that is used without an update (after a roll-back).
 struct SkippedWindow {
@@ -121,13 +124,15 @@ class SING_API Trainer {
   void update();
   void finish_epoch();
   void handle_nonfinite(const std::string& what);
-  bool is_spike() const;
+  bool is_spike(double loss) const;
+  std::string spike_text(double loss) const;
   /// True when the update is not to be made.
   bool handle_spike();
   bool skip_window(const char* code, const std::string& text);
   bool roll_back(const char* code, const std::string& text);
   void leave_window_out();
   void reset_window();
+  void move_loader(const data::LoaderState& state);
   std::string first_bad_value() const;
   int64_t window_samples() const;
   bool is_skipped() const;
@@ -136,6 +141,7 @@ class SING_API Trainer {
   nn::Model& model_;
   const nn::Loss& loss_;
   data::Loader& loader_;
+  std::unique_ptr<Feed> feed_;
   optim::Optimizer& optimizer_;
   std::vector<std::shared_ptr<Callback>> callbacks_;
   Counters counters_;

@@ -148,13 +148,14 @@ void write_output(const Input& input, const Tensor& output, const std::string& o
   std::fprintf(stderr, "%s\n", path.c_str());
 }
 
-Tensor predict(nn::Model& model, const Tensor& input, int64_t batch_size) {
+Tensor predict(nn::Model& model, Device device, const Tensor& input, int64_t batch_size) {
   const autograd::NoGradGuard no_grad;
   if (input.size(0) == 0) throw DataError("the input holds no samples", {}, {}, "E0332");
   Tensor result;
   for (int64_t first = 0; first < input.size(0); first += batch_size) {
     const int64_t count = std::min(batch_size, input.size(0) - first);
-    const Tensor output = model.forward(input.narrow(0, first, count).contiguous());
+    const Tensor output =
+        model.forward(input.narrow(0, first, count).contiguous().to(device)).to(Device{});
     if (!result.defined())
       result = Tensor::empty(output.shape().with(0, input.size(0)), {.dtype = output.dtype()});
     result.narrow(0, first, count).copy_from(output);
@@ -175,7 +176,8 @@ int run(const Arguments& arguments) {
   model.train(false);
   for (const std::string& word : inputs) {
     const Input input = read_input(word, model.shape().channels);
-    const Tensor output = predict(model, input.tensor, trained.experiment->batches().batch_size);
+    const Tensor output = predict(model, trained.experiment->device(), input.tensor,
+                                  trained.experiment->batches().batch_size);
     write_output(input, output, arguments.get("output"), inputs.size() > 1);
   }
   return 0;

@@ -1,3 +1,4 @@
+#include <charconv>
 #include <cstdio>
 #include <string>
 
@@ -73,6 +74,10 @@ const std::vector<Option> kOptions =
               .group = "Display",
               .help = "distance of progress lines",
               .default_text = "30s"},
+             {.name = "profile",
+              .argument = "START:COUNT",
+              .group = "Display",
+              .help = "trace and table of COUNT steps behind step START"},
          });
 
 void print_config(const train::LoadedConfig& config, const std::string& form) {
@@ -87,6 +92,26 @@ void print_config(const train::LoadedConfig& config, const std::string& form) {
     throw ConfigError("--print-config must be full, minimal or origin, not '" + form + "'", {}, {},
                       "E0272");
   std::fputs(text.c_str(), stdout);
+}
+
+/// "10:3": three steps behind the tenth.
+train::SessionOptions::Steps profiled_steps(const std::string& text) {
+  train::SessionOptions::Steps steps;
+  const size_t colon = text.find(':');
+  const auto number = [&](std::string_view digits, int64_t least) {
+    int64_t value = -1;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    const bool whole = error == std::errc() && end == digits.data() + digits.size();
+    return whole && value >= least ? value : int64_t{-1};
+  };
+  if (colon != std::string::npos) {
+    steps.start = number(std::string_view(text).substr(0, colon), 0);
+    steps.count = number(std::string_view(text).substr(colon + 1), 1);
+  }
+  if (colon == std::string::npos || steps.start < 0 || steps.count < 1)
+    throw ConfigError("--profile wants START:COUNT, such as 20:3, not '" + text + "'", {}, {},
+                      "E0272");
+  return steps;
 }
 
 /// The command as typed, quoted for a shell where needed.
@@ -155,6 +180,7 @@ int run(const Arguments& arguments) {
   options.console = console_options(arguments);
   options.max_steps = arguments.integer("max-steps", 1, int64_t{1} << 62);
   options.overfit = arguments.integer("overfit", 1, int64_t{1} << 62).value_or(0);
+  if (arguments.has("profile")) options.profile = profiled_steps(arguments.get("profile"));
   options.command = command_text(arguments);
   options.config_source = config_source(request);
   if (arguments.has("smoke")) return run_smoke(config, options);

@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/random.h"
 #include "sing/backend/memory.h"
+#include "sing/backend/profile.h"
 #include "sing/core/error.h"
 
 namespace sing::cuda {
@@ -146,6 +147,7 @@ void check(cudaError_t status, const char* what) {
 }
 
 void launched(Stream stream) {
+  if (backend::profiling()) backend::note_launch();
   if (runtime().waits_after_launches()) check(cudaStreamSynchronize(native(stream)), "a kernel");
 }
 

@@ -33,8 +33,8 @@ Progress DisplayCallback::collect(Trainer& trainer) const {
   p.samples_per_second = rates_->samples_per_second;
   p.data_wait = rates_->data_wait;
   p.elapsed = counters.seconds;
-  p.memory_gib =
-      static_cast<double>(backend::runtime({}).memory().peak) / (1024.0 * 1024.0 * 1024.0);
+  p.memory_gib = static_cast<double>(backend::runtime(trainer.options().device).memory().peak) /
+                 (1024.0 * 1024.0 * 1024.0);
   p.best = board_->best_text();
   if (save_ && save_->interval().by_time())
     p.next_checkpoint = std::max(0.0, save_->interval().seconds_left());

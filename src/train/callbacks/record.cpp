@@ -41,8 +41,9 @@ void RecordCallback::on_event(Event event, Trainer& trainer) {
     values.emplace_back("perf/step_ms", rates_->step_ms);
     values.emplace_back("perf/data_wait", rates_->data_wait);
   }
-  values.emplace_back("mem/peak_gib",
-                      static_cast<double>(backend::runtime({}).memory().peak) / kGib);
+  values.emplace_back(
+      "mem/peak_gib",
+      static_cast<double>(backend::runtime(trainer.options().device).memory().peak) / kGib);
   for (auto& gauge : trainer.model().gauges()) values.push_back(std::move(gauge));
   if (tensors) {
     const optim::GradientStatistics& statistics = trainer.optimizer().statistics();

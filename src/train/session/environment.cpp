@@ -102,7 +102,9 @@ std::vector<std::pair<std::string, std::string>> banner_lines(Experiment& experi
       "optim", fmt::format("{} · lr {} {} · decay {} · D = {}", optimizer_chain(config.optimizer),
                            short_number(host->lr), config.optimizer.schedule.name(),
                            short_number(host->weight_decay), table.size()));
-  lines.emplace_back("device", fmt::format("cpu ({}), {}", backend::runtime({}).description(),
+  const Device device = experiment.device();
+  lines.emplace_back("device", fmt::format("{} ({}), {}", to_string(device),
+                                           backend::runtime(device).description(),
                                            precision == Precision::bf16 ? "bf16" : "f32"));
   return lines;
 }

@@ -20,9 +20,11 @@
 #include "train/callbacks/display.h"
 #include "train/callbacks/evaluate.h"
 #include "train/callbacks/norm_growth.h"
+#include "train/callbacks/profile.h"
 #include "train/callbacks/rates.h"
 #include "train/callbacks/record.h"
 #include "train/callbacks/save.h"
+#include "train/feed.h"
 #include "train/session/environment.h"
 #include "train/session/pictures.h"
 #include "train/session/summary.h"
@@ -152,7 +154,8 @@ std::string Session::keep_batch(const Trainer& trainer, const char* what) const 
   try {
     make_directories(posix_file_system(), folder_->file("samples"));
     std::map<std::string, Tensor> tensors;
-    for (const NamedTensor& entry : trainer.batch().entries()) tensors[entry.name] = entry.tensor;
+    for (const NamedTensor& entry : trainer.batch().entries())
+      tensors[entry.name] = entry.tensor.to(Device{});
     save_tensors(folder_->file(name), tensors);
     return name;
   } catch (const Error& error) {
@@ -191,12 +194,15 @@ void Session::train(SessionReport& report) {
   experiment.initialize_model();
   const std::unique_ptr<optim::Optimizer> optimizer = experiment.make_optimizer();
 
+  const Device device = experiment.device();
   std::shared_ptr<const data::Dataset> dataset = experiment.source().open(data::Split::train);
   if (options_.overfit > 0) dataset = data::first_samples(dataset, options_.overfit);
+  dataset = on_device(dataset, device);
   data::LoaderOptions loading = data::loader_options(experiment.batches(), data::Split::train,
                                                      static_cast<uint64_t>(config.seed));
   if (options_.tiny_batch > 0) loading.batch_size = options_.tiny_batch;
   loading.interrupted = [] { return stop_signal() != 0; };
+  loading.device = device;
   data::Loader loader(dataset, loading);
 
   TrainerOptions trainer_options;
@@ -209,6 +215,7 @@ void Session::train(SessionReport& report) {
   trainer_options.on_nonfinite = config.train.on_nonfinite;
   trainer_options.spike = config.train.spike;
   trainer_options.precision = precision;
+  trainer_options.device = device;
   Trainer trainer(trainer_options, experiment.model(), experiment.loss(), loader, *optimizer);
 
   if (!options_.config_source.empty()) console_->head("config", options_.config_source);
@@ -277,6 +284,9 @@ void Session::train(SessionReport& report) {
                           [](const auto& stage) { return stage.name() == "sing"; }))
     trainer.add(std::make_shared<NormGrowthCallback>());
   if (const auto trajectory = trajectory_callback(experiment, *folder_)) trainer.add(trajectory);
+  if (options_.profile)
+    trainer.add(std::make_shared<ProfileCallback>(options_.profile->start, options_.profile->count,
+                                                  folder_->file("trace"), *console_));
   trainer.keep_batch = [&](const char* what) { return keep_batch(trainer, what); };
   trainer.warn = [&](const std::string& code, const std::string& text) {
     console_->warning(code, text);
@@ -359,8 +369,9 @@ SessionReport Session::run() {
   // What can be refused is refused before anything is written.
   if (loaded_.config.train.threads)
     set_num_threads(static_cast<int>(*loaded_.config.train.threads));
-  resolve_device(loaded_.config.train.device, &device_notice_);
+  const Device device = resolve_device(loaded_.config.train.device, &device_notice_);
   experiment_ = std::make_unique<Experiment>(loaded_.config);
+  experiment_->place(device);
   choose_folder();
   report.folder = folder_->path();
   compare_with_checkpoint();

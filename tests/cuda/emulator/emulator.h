@@ -22,7 +22,8 @@ class DeviceAccess {
 };
 
 // memory.cpp
-inline constexpr size_t kDeviceMemory = size_t{2} << 30;  ///< what the device claims to have
+/// What the device claims to have: SING_EMULATOR_MEMORY bytes, else 2 GiB.
+size_t device_memory();
 /// Reports device memory, shared memory and stacks that a touch has left (SIGSEGV), then hands the
 /// signal on to who had it before.
 void watch_faults();

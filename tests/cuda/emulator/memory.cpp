@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -113,6 +114,11 @@ bool margins_untouched(const char* pages, const Block& block) {
 
 }  // namespace
 
+size_t device_memory() {
+  const char* text = std::getenv("SING_EMULATOR_MEMORY");
+  return text ? static_cast<size_t>(std::atoll(text)) : size_t{2} << 30;
+}
+
 DeviceAccess::DeviceAccess() {
   g_mutex.lock();
   if (g_access++ > 0) return;
@@ -144,7 +150,7 @@ cudaError_t cudaMalloc(void** result, size_t bytes) {
   watch_faults();
   Memory& m = memory();
   const size_t length = (bytes + kPage - 1) / kPage * kPage;
-  if (length > kDeviceMemory - m.allocated || m.used + length + kPage > kReserved)
+  if (m.allocated + length > device_memory() || m.used + length + kPage > kReserved)
     return cudaErrorMemoryAllocation;
   char* pages = m.base + m.used;
   m.used += length + kPage;
@@ -186,7 +192,7 @@ cudaError_t cudaFreeHost(void* pointer) {
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   const std::lock_guard lock(g_mutex);
-  *free = kDeviceMemory - memory().allocated;
-  *total = kDeviceMemory;
+  *free = device_memory() - std::min(device_memory(), memory().allocated);
+  *total = device_memory();
   return cudaSuccess;
 }

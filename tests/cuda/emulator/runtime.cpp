@@ -110,7 +110,7 @@ cudaError_t cudaGetDevice(int* device) {
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  *properties = {"emulated device", 9, 0, 2, 32, 1 << 20, kDeviceMemory, size_t{227} << 10};
+  *properties = {"emulated device", 9, 0, 2, 32, 1 << 20, device_memory(), size_t{227} << 10};
   return cudaSuccess;
 }
 
@@ -214,6 +214,7 @@ const char* cudaGetErrorString(cudaError_t error) {
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
   const std::lock_guard lock(g_mutex);
   if (!stream || stream->capturing) return cudaErrorInvalidValue;
+  if (std::getenv("SING_EMULATOR_NO_CAPTURE")) return cudaErrorStreamCaptureUnsupported;
   stream->capturing = new EmulatedGraph;
   stream->capturing->relaxed = mode == cudaStreamCaptureModeRelaxed;
   stream->capturing->streams.push_back(stream);

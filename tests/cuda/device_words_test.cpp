@@ -1,0 +1,124 @@
+// What the programs say about a device that is there, and about one that is not.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "sing/core/json.h"
+#include "support/program.h"
+#include "support/toy_experiment.h"
+
+namespace sing::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+const std::string kBuild = SING_BINARY_DIR;
+const std::string kEmulated =
+    "SING_BACKEND_PATH=" + kBuild + "/tests/plugins/libsing_cuda_emulated.so";
+const std::string kFake = "SING_BACKEND_PATH=" + kBuild + "/tests/plugins/fake_plugin.so";
+
+/// A training run of one update in a folder of its own.
+struct Toy {
+  explicit Toy(const std::string& device) {
+    std::ofstream(folder / "toy.yaml") << toy_config();
+    words = {"-c",   folder / "toy.yaml", "-o", folder / "runs", "--device",
+             device, "--max-steps",       "1"};
+  }
+  TemporaryFolder folder;
+  std::vector<std::string> words;
+};
+
+struct Absent {
+  const char* name;
+  std::vector<std::string> environment;
+  const char* sentence;
+};
+const std::vector<Absent>& absent_devices() {
+  static const std::vector<Absent> list = {
+      {"no driver", {kEmulated, "SING_EMULATOR_NO_DRIVER=1"}, "no NVIDIA driver is installed"},
+      {"no device",
+       {kEmulated, "SING_EMULATOR_NO_DEVICE=1"},
+       "the NVIDIA driver reports no usable device"},
+      {"no toolkit",
+       {"SING_BACKEND_PATH=/nowhere/libsing_cuda.so"},
+       "no cuda backend is installed"},
+      {"other ABI", {kFake, "SING_FAKE_PLUGIN=other_abi"}, "was built for backend ABI"},
+      {"refused ABI",
+       {kFake, "SING_FAKE_PLUGIN=refuses_abi"},
+       "was built for another backend ABI than"},
+  };
+  return list;
+}
+
+TEST(DeviceWords, AskedForAndAbsentIsAnErrorOfUse) {
+  for (const Absent& absent : absent_devices()) {
+    const Toy toy("cuda");
+    const Finished run = run_program("sing-train", toy.words, absent.environment);
+    EXPECT_EQ(run.code, 2) << absent.name << ": " << run.error;
+    EXPECT_THAT(run.error, HasSubstr("error[E0250]: cuda:0 is not usable: ")) << absent.name;
+    EXPECT_THAT(run.error, HasSubstr(absent.sentence)) << absent.name;
+    EXPECT_FALSE(std::filesystem::exists(toy.folder / "runs")) << absent.name;
+  }
+}
+
+TEST(DeviceWords, AutoSaysOneLineAndTakesTheProcessor) {
+  for (const Absent& absent : absent_devices()) {
+    const Toy toy("auto");
+    const Finished run = run_program("sing-train", toy.words, absent.environment);
+    EXPECT_EQ(run.code, 0) << absent.name << ": " << run.error;
+    EXPECT_THAT(run.error, HasSubstr(absent.sentence)) << absent.name;
+    EXPECT_THAT(run.error, HasSubstr("training on cpu")) << absent.name;
+    size_t lines = 0;
+    for (size_t at = run.error.find("not usable"); at != std::string::npos;
+         at = run.error.find("not usable", at + 1))
+      ++lines;
+    EXPECT_EQ(lines, 1u) << absent.name << ": " << run.error;
+  }
+}
+
+/// The backend that nvcc built, where it was built and no driver is there.
+TEST(DeviceWords, TheRealBackendWithoutADriver) {
+  const std::string library = kBuild + "/libsing_cuda.so";
+  if (!std::filesystem::exists(library)) GTEST_SKIP() << "libsing_cuda.so was not built";
+  if (std::filesystem::exists("/dev/nvidiactl")) GTEST_SKIP() << "this machine has a GPU";
+  const Toy toy("cuda");
+  const Finished run = run_program("sing-train", toy.words, {"SING_BACKEND_PATH=" + library});
+  EXPECT_EQ(run.code, 2);
+  EXPECT_THAT(run.error, ::testing::AnyOf(HasSubstr("no NVIDIA driver is installed"),
+                                          HasSubstr("was built for"), HasSubstr("did not load")));
+}
+
+TEST(DeviceWords, DoctorDescribesTheDevice) {
+  const Finished there = run_program("sing", {"doctor", "--json"}, {kEmulated});
+  EXPECT_EQ(there.code, 0);
+  EXPECT_EQ(parse_json(there.output, "doctor").at("cuda").as_string(),
+            "emulated device, compute capability 9.0, 2 GiB");
+  const Finished absent =
+      run_program("sing", {"doctor", "--json"}, {kEmulated, "SING_EMULATOR_NO_DRIVER=1"});
+  EXPECT_EQ(absent.code, 0);
+  EXPECT_THAT(parse_json(absent.output, "doctor").at("cuda").as_string(),
+              HasSubstr("no NVIDIA driver is installed"));
+}
+
+TEST(DeviceWords, ASecondGpuThatIsNotThere) {
+  const Toy toy("cuda:1");
+  const Finished run = run_program("sing-train", toy.words, {kEmulated});
+  EXPECT_EQ(run.code, 2);
+  EXPECT_THAT(run.error, HasSubstr("cuda:1 does not exist: this machine has 1 CUDA device"));
+}
+
+/// A check touches no device, not even one that is not there.
+TEST(DeviceWords, ACheckNeedsNone) {
+  const Toy toy("cuda");
+  std::vector<std::string> words = toy.words;
+  words.push_back("--check");
+  const Finished run =
+      run_program("sing-train", words, {"SING_BACKEND_PATH=/nowhere/libsing_cuda.so"});
+  EXPECT_EQ(run.code, 0) << run.error;
+  EXPECT_THAT(run.output, ::testing::ContainsRegex("memory +[0-9.]+ MiB on cuda"));
+}
+
+}  // namespace
+}  // namespace sing::test
