@@ -157,20 +157,30 @@ stage_ceilings() { "$build/benchmarks/bench_ceilings" --device cuda --seconds "$
 battery() {  # name of the JSON, filter, wrapper...
   local name=$1 filter=$2
   shift 2
-  SING_CUDA_CACHE=off "$@" "$build/tests/test_cuda" --gtest_brief=1 --gtest_filter="$filter" --gtest_output=json:"$out/$name.json"
+  "$@" "$build/tests/test_cuda" --gtest_brief=1 --gtest_filter="$filter" --gtest_output=json:"$out/$name.json" || return 1
+  grep -q '"tests": 0,' "$out/$name.json" || return 0
+  echo "no test has the name $filter"
+  return 1
 }
 # Tests of the emulator say nothing about a card.
-own='-*mulator*:*BrokenRule*'
-stage_ops() { battery ops "$(fast 'OpCase/add.*:OpCase/sum.*:OpCase/relu.*' "OpCase/*:Cuda*:*Gemm*:*Conv*:*Attention*$own:*Optim*")"; }
-stage_optim() { battery optim "$(fast '*Optim*' '*Optim*')"; }
+stage_ops() { battery ops "$(fast 'OpCase/add.*:OpCase/sum.*:OpCase/relu.*' '*-*mulator*:*BrokenRule*:*Optim*')"; }
+stage_optim() { battery optim '*Optim*'; }
 sanitizer() {
-  local tool
+  local tool shard shards=8 pids=() ok=0
+  [ "$emulated" ] && { echo "left out: the emulator is its own checker"; return 0; }
   tool=$(command -v compute-sanitizer || ls "$toolkit"/bin/compute-sanitizer "$toolkit"/compute-sanitizer/compute-sanitizer 2>/dev/null | head -1)
   [ "$tool" ] || { echo "there is no compute-sanitizer here"; return 1; }
-  battery "$1" "OpCase/*$own" "$tool" --tool "$1" --error-exitcode 9 --print-limit 20
+  # Each tensor an allocation of its own, so that its end is known. Several processes share the card.
+  export SING_CUDA_CACHE=off GTEST_TOTAL_SHARDS=$shards
+  for ((shard = 0; shard < shards; ++shard)); do
+    GTEST_SHARD_INDEX=$shard battery "$1-$shard" 'OpCase/*' "$tool" --tool "$1" --error-exitcode 9 --print-limit 20 &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid" || ok=1; done
+  return $ok
 }
-stage_memcheck() { [ "$emulated" ] && { echo "left out: nothing to sanitize"; return 0; }; sanitizer memcheck; }
-stage_racecheck() { [ "$emulated" ] && { echo "left out: nothing to sanitize"; return 0; }; sanitizer racecheck; }
+stage_memcheck() { sanitizer memcheck; }
+stage_racecheck() { sanitizer racecheck; }
 
 train_run() {  # name, config, steps, device, more...
   local name=$1 config=$2 steps=$3 device=$4
@@ -295,7 +305,10 @@ for stage in "${stages[@]}"; do
   say "=== $stage"
   begin=$SECONDS code=0
   # timeout ends the processes of a stage together.
-  GPU_CHECK_STAGE=$stage timeout -k 10 "$(limit_of "$stage")" tools/gpu_check.sh "${arguments[@]}" >"$out/$stage.log" 2>&1 || code=$?
+  GPU_CHECK_STAGE=$stage timeout -k 10 "$(limit_of "$stage")" tools/gpu_check.sh "${arguments[@]}" >"$out/$stage.log" 2>&1 &
+  trap 'kill '$!'; exit 130' INT TERM
+  wait $! || code=$?
+  trap - INT TERM
   tail -n "$([ $code -eq 0 ] && echo 12 || echo 40)" "$out/$stage.log" | sed 's/^/  /'
   result=ok
   [ $code -eq 0 ] || { result=failed; failed="$failed $stage"; }
