@@ -27,8 +27,13 @@ struct ColumnPlan {
 };
 inline ColumnPlan column_plan(int64_t rows, int64_t packs) {
   ColumnPlan plan{};
-  plan.wide = 1;
-  while (plan.wide < kWarp && plan.wide < packs) plan.wide *= 2;
+  // The widest power of two that leaves few threads idle, down to eight packs (128 bytes) side by
+  // side; else the one that takes all packs.
+  const auto idle = [&](int wide) { return (packs + wide - 1) / wide * wide - packs; };
+  plan.wide = kWarp;
+  while (plan.wide >= 8 && idle(plan.wide) * 8 > packs) plan.wide /= 2;
+  if (plan.wide < 8)
+    for (plan.wide = 1; plan.wide < kWarp && plan.wide < packs;) plan.wide *= 2;
   plan.across = (packs + plan.wide - 1) / plan.wide;
   const int64_t deep = kColumnThreads / plan.wide;
   // About eight blocks for each of 132 multiprocessors; at least 8 rows a thread, which pay for the
