@@ -20,6 +20,7 @@ namespace {
 constexpr size_t kReserved = size_t{4} << 40;  // addresses, not memory
 constexpr size_t kPage = 4096;
 constexpr size_t kAlignment = 256;
+constexpr size_t kWindow = size_t{64} << 10;  // what one fault opens
 
 std::recursive_mutex g_mutex;
 int g_access = 0;
@@ -27,7 +28,6 @@ pthread_t g_owner;  // of g_access
 
 struct Block {
   size_t length, bytes;
-  bool open;
   /// From the first page of the block.
   size_t offset() const { return (length - bytes) / kAlignment * kAlignment; }
 };
@@ -36,7 +36,11 @@ struct Memory {
   char* base = nullptr;
   size_t used = size_t{1} << 20, allocated = 0;  // nobody owns the first addresses
   std::map<char*, Block> blocks;                 // by their first page
-  std::vector<std::pair<char* const, Block>*> open;
+  struct Window {
+    char* start;
+    size_t length;
+  };
+  std::vector<Window> open;
 
   Memory() {
     base = static_cast<char*>(
@@ -45,22 +49,21 @@ struct Memory {
     open.reserve(1024);
   }
   bool holds(const void* address) const { return address >= base && address < base + kReserved; }
-  /// Opens the block around `address` to kernels, where there is one.
+  /// Opens a piece of the block around `address` to kernels, where there is one.
   bool open_at(char* address) {
     auto it = blocks.upper_bound(address);
     if (it == blocks.begin()) return false;
     --it;
-    if (address >= it->first + it->second.length || it->second.open) return false;
-    mprotect(it->first, it->second.length, PROT_READ | PROT_WRITE);
-    it->second.open = true;
-    open.push_back(&*it);
+    const auto at = static_cast<size_t>(address - it->first);
+    if (at >= it->second.length) return false;
+    const size_t start = at / kWindow * kWindow;
+    const Window window{it->first + start, std::min(kWindow, it->second.length - start)};
+    if (mprotect(window.start, window.length, PROT_READ | PROT_WRITE) != 0) return false;
+    open.push_back(window);
     return true;
   }
   void close_all() {
-    for (auto* entry : open) {
-      mprotect(entry->first, entry->second.length, PROT_NONE);
-      entry->second.open = false;
-    }
+    for (const Window& window : open) mprotect(window.start, window.length, PROT_NONE);
     open.clear();
   }
 };
@@ -75,7 +78,7 @@ void say(const char* text) {
   [[maybe_unused]] const auto written = write(2, text, std::strlen(text));
 }
 
-/// A kernel opens the blocks it touches as it goes: most launches touch few of many.
+/// A kernel opens what it touches as it goes: most launches touch few of many.
 void on_fault(int signal, siginfo_t* info, void*) {
   char* address = static_cast<char*>(info->si_addr);
   const bool in_kernel = g_access > 0 && pthread_equal(pthread_self(), g_owner);
@@ -155,7 +158,7 @@ cudaError_t cudaMalloc(void** result, size_t bytes) {
   char* pages = m.base + m.used;
   m.used += length + kPage;
   m.allocated += length;
-  const Block& block = m.blocks[pages] = {length, bytes, false};
+  const Block& block = m.blocks[pages] = {length, bytes};
   mprotect(pages, length, PROT_READ | PROT_WRITE);
   std::memset(pages, 0xff, length);  // NaN: fresh memory holds nothing
   mprotect(pages, length, PROT_NONE);
