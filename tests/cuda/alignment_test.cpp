@@ -87,5 +87,22 @@ TEST(CudaAlignment, OfParameters) {
               ops::layer_norm(x, even, even).to(Device{}).to_vector(), 1e-6, "layer_norm");
 }
 
+TEST(CudaAlignment, OfOutputGradients) {
+  const Tensor all = Tensor::full({kRows * kCols + 1}, 0.5, {.device = kCuda});
+  const Tensor odd = all.narrow(0, 1, kRows * kCols).view({kRows, kCols});
+  const Tensor x = Tensor::full({kRows, 4}, 0.25, {.device = kCuda});
+  const Tensor weight = Tensor::full({kCols, 4}, 0.5, {.device = kCuda});
+  for (const ops::Activation activation : {ops::Activation::none, ops::Activation::gelu}) {
+    std::vector<std::vector<double>> gradients;
+    for (const Tensor& gradient : {odd, odd.clone()}) {
+      Tensor bias = Tensor::zeros({kCols}, {.device = kCuda});
+      bias.set_requires_grad();
+      ops::linear(x, weight, bias, activation).backward(gradient);
+      gradients.push_back(bias.grad().to(Device{}).to_vector());
+    }
+    expect_near(gradients[0], gradients[1], 1e-5, "linear");  // another order of f32 sums
+  }
+}
+
 }  // namespace
 }  // namespace sing::test
