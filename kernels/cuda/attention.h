@@ -43,6 +43,10 @@ inline AttentionShape attention_shape(const kernels::AttentionProblem& p) {
 /// The kernels for any layout, dimension and dtype (attention_plain.cu).
 void plain_attention_forward(const kernels::AttentionForwardArgs& args);
 void plain_attention_backward(const kernels::AttentionBackwardArgs& args);
+/// The kernels on tensor cores (attention_mma.cu): bf16, heads of at most 64 in steps of 8, rows
+/// aligned to 16 bytes. False for anything else; nothing was written then.
+bool mma_attention_forward(const kernels::AttentionForwardArgs& args);
+bool mma_attention_backward(const kernels::AttentionBackwardArgs& args);
 
 #define SING_HIDDEN (-INFINITY)
 

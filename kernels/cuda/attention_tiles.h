@@ -1,0 +1,187 @@
+#pragma once
+// Tiles of 64 rows of up to 64 bf16 in shared memory, and the products of tiles by four warps with
+// 16 rows each, for attention_mma.cu.
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/reduce.h"
+#include "kernels/cuda/tensor_core.h"
+
+namespace sing::cuda {
+
+constexpr int kTileRows = 64;
+constexpr int kTileDim = 64;
+constexpr int kTileThreads = 128;
+constexpr int kPitch = kTileDim + 8;  // 144 bytes: eight rows begin in eight different bank groups
+constexpr int kSlice = 16;            // depth of one instruction
+constexpr int kSlices = kTileDim / kSlice;
+constexpr int kParts = kTileDim / 8;  // packs of a row; columns of 8 of a product
+
+using Tile = bfloat16[kTileRows][kPitch];
+/// A warp's 16 rows by 8 kCount columns of a product, as fragments of C.
+template <int kCount>
+using Fragments = float[kCount][4];
+using Sums = Fragments<kParts>;
+constexpr int kHalf = kParts / 2;  // a product by halves of its columns needs fewer registers
+
+using Chunk = Pack<bfloat16, 8>;
+
+/// Rows of one head, 16 bytes aligned.
+struct HeadRows {
+  const bfloat16* base;
+  int64_t row, count;
+};
+template <class P>
+SING_DEVICE P* head_of(P* data, const kernels::HeadStrides& strides, int64_t b, int64_t h) {
+  return data + b * strides.batch + h * strides.head;
+}
+
+struct Lane {
+  int warp, g, t, row;  // row: the first of the two rows of a fragment of C, in the tile
+};
+SING_DEVICE Lane lane_of() {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  return {warp, lane / 4, lane % 4, warp * kSlice + lane / 4};
+}
+
+/// Begins to copy rows first to first + 63 and `dim` columns; what does not exist is zero.
+/// dim % 8 == 0.
+SING_DEVICE void load_rows(Tile& tile, const HeadRows& from, int64_t first, int64_t dim) {
+  const int r = static_cast<int>(threadIdx.x) / kParts, c = static_cast<int>(threadIdx.x) % kParts;
+#pragma unroll
+  for (int i = 0; i < kTileRows; i += kTileThreads / kParts) {
+    const int64_t row = first + r + i;
+    const bool exists = row < from.count && c * 8 < dim;
+    copy_async(&tile[r + i][c * 8], from.base + (exists ? row * from.row + c * 8 : 0), exists);
+  }
+}
+/// After load_rows, before anybody reads.
+SING_DEVICE void await_tiles() {
+  await_copies();
+  __syncthreads();
+}
+
+/// Fragment of A: the warp's 16 rows of a tile, columns 16 slice to 16 slice + 15.
+SING_DEVICE void load_a(uint32_t (&a)[4], const Tile& tile, int slice) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  load_matrices<false>(a, &tile[static_cast<int>(threadIdx.x) / kWarp * kSlice + lane % 16]
+                               [slice * kSlice + lane / 16 * 8]);
+}
+/// The same of a tile that holds the transpose: the warp's 16 columns, rows of the slice.
+SING_DEVICE void load_a_transposed(uint32_t (&a)[4], const Tile& tile, int slice) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+  load_matrices<true>(a, &tile[slice * kSlice + lane / 16 * 8 + lane % 8]
+                              [static_cast<int>(threadIdx.x) / kWarp * kSlice + lane / 8 % 2 * 8]);
+}
+
+/// sums += A B' for one slice of depth, where B' has rows first and following of the tile as its
+/// columns.
+template <int kCount>
+SING_DEVICE void add_by_rows(Fragments<kCount>& sums, const uint32_t (&a)[4], const Tile& tile,
+                             int slice, int first) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+#pragma unroll
+  for (int n = 0; n < kCount; n += 2) {
+    uint32_t b[4];
+    load_matrices<false>(
+        b, &tile[first + n * 8 + lane / 16 * 8 + lane % 8][slice * kSlice + lane / 8 % 2 * 8]);
+    multiply_add(sums[n], a, b[0], b[1]);
+    multiply_add(sums[n + 1], a, b[2], b[3]);
+  }
+}
+
+/// sums += A B for one slice of depth, rows 16 slice to 16 slice + 15 of the tile.
+SING_DEVICE void add_by_columns(Sums& sums, const uint32_t (&a)[4], const Tile& tile, int slice) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+#pragma unroll
+  for (int n = 0; n < kParts; n += 2) {
+    uint32_t b[4];
+    load_matrices<true>(b, &tile[slice * kSlice + lane % 16][n * 8 + lane / 16 * 8]);
+    multiply_add(sums[n], a, b[0], b[1]);
+    multiply_add(sums[n + 1], a, b[2], b[3]);
+  }
+}
+
+/// sums = (the warp's 16 rows of `left`) * transpose of rows first and following of `right`.
+template <int kCount>
+SING_DEVICE void multiply_rows(Fragments<kCount>& sums, const Tile& left, const Tile& right,
+                               int first = 0) {
+#pragma unroll
+  for (int n = 0; n < kCount; ++n)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sums[n][i] = 0;
+#pragma unroll
+  for (int slice = 0; slice < kSlices; ++slice) {
+    uint32_t a[4];
+    load_a(a, left, slice);
+    add_by_rows(sums, a, right, slice, first);
+  }
+}
+
+/// sums += weights * rows first_slice * 16 and following of the tile; the weights, a product
+/// themselves, become bf16 fragments of A.
+template <int kCount>
+SING_DEVICE void add_weighted(Sums& sums, const Fragments<kCount>& weights, const Tile& tile,
+                              int first_slice = 0) {
+#pragma unroll
+  for (int slice = 0; slice < kCount / 2; ++slice) {
+    const float(&low)[4] = weights[2 * slice], (&high)[4] = weights[2 * slice + 1];
+    const uint32_t a[4] = {pack_bf16(low[0], low[1]), pack_bf16(low[2], low[3]),
+                           pack_bf16(high[0], high[1]), pack_bf16(high[2], high[3])};
+    add_by_columns(sums, a, tile, first_slice + slice);
+  }
+}
+
+/// Writes the warp's 16 rows of a product, times a factor for each of the lane's two rows. `stage`
+/// is a tile of which nobody else uses the warp's rows.
+SING_DEVICE void store_rows(bfloat16* base, int64_t row_stride, int64_t count, int64_t first,
+                            int64_t dim, const Sums& sums, float upper, float lower, Tile& stage) {
+  const Lane at = lane_of();
+  __syncwarp();
+#pragma unroll
+  for (int n = 0; n < kParts; ++n) {
+    store_pair(&stage[at.row][n * 8 + 2 * at.t], sums[n][0] * upper, sums[n][1] * upper);
+    store_pair(&stage[at.row + 8][n * 8 + 2 * at.t], sums[n][2] * lower, sums[n][3] * lower);
+  }
+  __syncwarp();
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+#pragma unroll
+  for (int i = 0; i < kSlice * kParts / kWarp; ++i) {
+    const int r = at.warp * kSlice + lane / kParts + i * (kWarp / kParts), c = lane % kParts * 8;
+    if (first + r < count && c < dim)
+      *reinterpret_cast<Chunk*>(base + (first + r) * row_stride + c) =
+          *reinterpret_cast<const Chunk*>(&stage[r][c]);
+  }
+}
+
+/// sum of grad . out over each row, to shared memory and, with `keep`, to memory. `tile` is what
+/// load_rows began to fill with the rows of grad.
+SING_DEVICE void row_products(float (&delta)[kTileRows], const Tile& tile, const HeadRows& out,
+                              int64_t first, int64_t dim, float* keep) {
+  constexpr int kStep = kTileThreads / kParts;
+  const int r = static_cast<int>(threadIdx.x) / kParts, c = static_cast<int>(threadIdx.x) % kParts;
+  Chunk y[kTileRows / kStep] = {};
+#pragma unroll
+  for (int i = 0; i < kTileRows / kStep; ++i) {
+    const int64_t row = first + r + i * kStep;
+    if (row < out.count && c * 8 < dim)
+      y[i] = *reinterpret_cast<const Chunk*>(out.base + row * out.row + c * 8);
+  }
+  await_copies();  // a thread reads back what it copied itself
+#pragma unroll
+  for (int i = 0; i < kTileRows / kStep; ++i) {
+    const Chunk x = *reinterpret_cast<const Chunk*>(&tile[r + i * kStep][c * 8]);
+    float sum = 0;
+#pragma unroll
+    for (int k = 0; k < 8; ++k) sum += to_value(x.at[k]) * to_value(y[i].at[k]);
+#pragma unroll
+    for (int offset = kParts / 2; offset > 0; offset /= 2)
+      sum += __shfl_xor_sync(0xffffffffu, sum, offset);
+    const int64_t row = first + r + i * kStep;
+    if (c == 0) {
+      delta[r + i * kStep] = sum;
+      if (keep != nullptr && row < out.count) keep[row] = sum;
+    }
+  }
+}
+
+}  // namespace sing::cuda

@@ -1,0 +1,70 @@
+// Attention: which kernels serve it. SING_CUDA_ATTENTION=own|cudnn|auto chooses; own is the default
+// until a device has shown cuDNN's numbers to be right.
+#include "kernels/attention.h"
+
+#include <cstdlib>
+#include <string>
+
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/backend.h"
+#include "sing/core/error.h"
+#if !defined(SING_CUDA_EMULATED)
+#include "backend/cuda/cudnn/attention.h"
+#endif
+
+namespace sing::cuda {
+namespace {
+
+enum class Choice { own, cudnn, automatic };
+
+Choice choice() {
+  static const Choice value = [] {
+    const char* text = std::getenv("SING_CUDA_ATTENTION");
+    const std::string name = text == nullptr ? "own" : text;
+    if (name == "own" || name.empty()) return Choice::own;
+    if (name == "cudnn") return Choice::cudnn;
+    if (name == "auto") return Choice::automatic;
+    throw ConfigError("SING_CUDA_ATTENTION must be own, cudnn or auto; got " + name);
+  }();
+  return value;
+}
+
+/// From here on cuDNN is the faster one, as far as public measurements say.
+constexpr int64_t kLongSequence = 384;
+
+bool wants_cudnn(const kernels::AttentionProblem& p) {
+  return choice() == Choice::cudnn ||
+         (choice() == Choice::automatic && p.queries >= kLongSequence && p.keys >= kLongSequence);
+}
+
+/// False where cuDNN is not wanted, does not serve these arguments, or cannot be there.
+bool by_cudnn(const kernels::AttentionForwardArgs& args) {
+  if (!wants_cudnn(args.problem)) return false;
+#if defined(SING_CUDA_EMULATED)
+  return false;
+#else
+  return cudnn::try_forward(args);
+#endif
+}
+bool by_cudnn(const kernels::AttentionBackwardArgs& args) {
+  if (!wants_cudnn(args.problem)) return false;
+#if defined(SING_CUDA_EMULATED)
+  return false;
+#else
+  return cudnn::try_backward(args);
+#endif
+}
+
+void forward(const kernels::AttentionForwardArgs& args) {
+  if (!by_cudnn(args) && !mma_attention_forward(args)) plain_attention_forward(args);
+}
+
+void backward(const kernels::AttentionBackwardArgs& args) {
+  if (!by_cudnn(args) && !mma_attention_backward(args)) plain_attention_backward(args);
+}
+
+SING_CUDA_KERNEL(kernels::attention_forward, forward)
+SING_CUDA_KERNEL(kernels::attention_backward, backward)
+
+}  // namespace
+}  // namespace sing::cuda
