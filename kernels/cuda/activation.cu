@@ -17,13 +17,12 @@ __global__ void dense_activation_kernel(T* to, const T* from, int64_t n) {
   if (i + N <= n) {
     Pack<T, N> pack = *reinterpret_cast<const Pack<T, N>*>(from + i);
 #pragma unroll
-    for (int k = 0; k < N; ++k)
-      pack.at[k] = from_value<T>(activated(kEpilogue, to_value(pack.at[k])));
+    for (int k = 0; k < N; ++k) pack.at[k] = activated_as<T, kEpilogue>(to_value(pack.at[k]));
     *reinterpret_cast<Pack<T, N>*>(to + i) = pack;
     return;
   }
 #pragma unroll 1
-  for (int64_t k = i; k < n; ++k) to[k] = from_value<T>(activated(kEpilogue, to_value(from[k])));
+  for (int64_t k = i; k < n; ++k) to[k] = activated_as<T, kEpilogue>(to_value(from[k]));
 }
 
 template <class T, Epilogue kEpilogue>
@@ -32,7 +31,7 @@ __global__ void activation_kernel(T* to, const T* from, int64_t elements, int64_
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= elements) return;
   const int64_t at = i / n / m * batch + i / n % m * row + i % n;
-  to[at] = from_value<T>(activated(kEpilogue, to_value(from[at])));
+  to[at] = activated_as<T, kEpilogue>(to_value(from[at]));
 }
 
 template <class T, Epilogue kEpilogue>

@@ -15,13 +15,7 @@ using kernels::Epilogue;
 template <class T, Epilogue kEpilogue>
 SING_DEVICE float slope_of(float x) {
   if constexpr (std::is_same_v<T, bfloat16> && kEpilogue == Epilogue::gelu) {
-    // The upper tail of the normal distribution by Abramowitz & Stegun 26.2.17, |error| < 7.5e-8.
-    const float density = 0.39894228040143267794f * exp_of<T>(-0.5f * x * x);
-    const float t = divide<T>(1, 1 + 0.2316419f * std::abs(x));
-    const float tail =
-        density * t *
-        (0.319381530f +
-         t * (-0.356563782f + t * (1.781477937f + t * (-1.821255978f + t * 1.330274429f))));
+    const float density = normal_density<T>(x), tail = normal_tail<T>(x, density);
     return (x >= 0 ? 1 - tail : tail) + x * density;
   } else if constexpr (std::is_same_v<T, bfloat16> && kEpilogue == Epilogue::gelu_tanh) {
     // x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3).

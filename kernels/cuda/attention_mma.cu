@@ -29,16 +29,28 @@ struct Rules {
   PhiloxKey key;
   float to_log2;  // of a product
 
-  SING_DEVICE Rules(const AttentionShape& shape, int64_t batch, int64_t head)
-      : s(shape), b(batch), h(head), key{}, to_log2(shape.scale * kLog2e) {
+  float* key_mask;  // shared: what a mask by keys alone adds to the 64 keys of the tile
+
+  SING_DEVICE Rules(const AttentionShape& shape, int64_t batch, int64_t head, float* shared)
+      : s(shape), b(batch), h(head), key{}, to_log2(shape.scale * kLog2e), key_mask(shared) {
     if constexpr (kExtras) key = philox_key_of(shape.key);
   }
-  /// The score of a key that the order of tokens does not hide.
-  SING_DEVICE float score(float product, int64_t i, int64_t j) const {
+  SING_DEVICE bool by_keys() const { return s.mask_query == 0; }
+  /// With a barrier before its first use.
+  SING_DEVICE void load_key_mask(int64_t first) {
+    if constexpr (kExtras) {
+      const int64_t j = first + threadIdx.x;
+      if (s.mask == nullptr || !by_keys() || threadIdx.x >= kTileRows) return;
+      // Query j sees key j whatever the order of tokens.
+      key_mask[threadIdx.x] = j < s.keys ? attention_mask(s, b, h, j, j) * kLog2e : SING_HIDDEN;
+    }
+  }
+  /// The score of key j, the `place`-th of its tile, that the order of tokens does not hide.
+  SING_DEVICE float score(float product, int64_t i, int64_t j, int place) const {
     if constexpr (kExtras) {
       if (s.mask != nullptr) {
-        const float added = attention_mask(s, b, h, i, j);
-        return added == SING_HIDDEN ? SING_HIDDEN : product * to_log2 + added * kLog2e;
+        const float added = by_keys() ? key_mask[place] : attention_mask(s, b, h, i, j) * kLog2e;
+        return added == SING_HIDDEN ? SING_HIDDEN : product * to_log2 + added;
       }
     }
     return product * to_log2;
@@ -88,7 +100,8 @@ __global__ void __launch_bounds__(kTileThreads, 4)
   __align__(16) __shared__ Tile v_tile;
   const Work work = work_of(s, s.queries);
   const Lane at = lane_of();
-  const Rules<kExtras> rules(s, work.b, work.h);
+  __shared__ float key_mask[kTileRows];
+  Rules<kExtras> rules(s, work.b, work.h, key_mask);
   const HeadRows q{head_of(q_data, q_strides, work.b, work.h), q_strides.row, s.queries};
   const HeadRows k{head_of(k_data, k_strides, work.b, work.h), k_strides.row, s.keys};
   const HeadRows v{head_of(v_data, v_strides, work.b, work.h), v_strides.row, s.keys};
@@ -102,6 +115,7 @@ __global__ void __launch_bounds__(kTileThreads, 4)
     __syncthreads();  // the tiles before have been used
     load_rows(k_tile, k, first, s.dim);
     load_rows(v_tile, v, first, s.value_dim);
+    rules.load_key_mask(first);
     await_tiles();
     const int seen[2] = {rules.keys_seen(query[0], first), rules.keys_seen(query[1], first)};
 #pragma unroll 1
@@ -115,7 +129,7 @@ __global__ void __launch_bounds__(kTileThreads, 4)
         for (int i = 0; i < 4; ++i) {
           const int column = half + n * 8 + 2 * at.t + i % 2;
           weights[n][i] = column < seen[i / 2]
-                              ? rules.score(weights[n][i], query[i / 2], first + column)
+                              ? rules.score(weights[n][i], query[i / 2], first + column, column)
                               : SING_HIDDEN;
           best[i / 2] = Maximum()(weights[n][i], best[i / 2]);
         }
@@ -202,7 +216,8 @@ __global__ void __launch_bounds__(kTileThreads, kExtras ? 3 : 2)
   __shared__ QueryRows rows;
   const Work work = work_of(s, s.keys);
   const Lane at = lane_of();
-  const Rules<kExtras> rules(s, work.b, work.h);
+  __shared__ float key_mask[kTileRows];
+  Rules<kExtras> rules(s, work.b, work.h, key_mask);
   const HeadRows q{head_of(q_data, q_strides, work.b, work.h), q_strides.row, s.queries};
   const HeadRows k{head_of(k_data, k_strides, work.b, work.h), k_strides.row, s.keys};
   const HeadRows v{head_of(v_data, v_strides, work.b, work.h), v_strides.row, s.keys};
@@ -213,6 +228,7 @@ __global__ void __launch_bounds__(kTileThreads, kExtras ? 3 : 2)
   Sums key_sums = {}, value_sums = {};
   load_rows(k_tile, k, work.first, s.dim);
   load_rows(v_tile, v, work.first, s.value_dim);
+  rules.load_key_mask(work.first);
   for (int64_t first = s.causal && !kWhole ? work.first : 0; first < s.queries;
        first += kTileRows) {
     __syncthreads();  // the tiles before have been used
@@ -246,8 +262,9 @@ __global__ void __launch_bounds__(kTileThreads, kExtras ? 3 : 2)
           for (int c = 0; c < 2; ++c) {
             // Queries that do not exist have an infinite log-sum, but no mask either.
             const bool visible = column + c >= seen_from[r] && (!kExtras || i + c < s.queries);
-            const float score =
-                visible ? rules.score(weights[n][2 * r + c], i + c, j) : SING_HIDDEN;
+            const float score = visible
+                                    ? rules.score(weights[n][2 * r + c], i + c, j, at.row + 8 * r)
+                                    : SING_HIDDEN;
             const float w = fast_exp2(score - rows.log_sum[column + c]);
             weights[n][2 * r + c] = w * factor[c];
             products[n][2 * r + c] =
@@ -296,7 +313,8 @@ __global__ void __launch_bounds__(kTileThreads, 3)
   __shared__ QueryRows rows;
   const Work work = work_of(s, s.queries);
   const Lane at = lane_of();
-  const Rules<kExtras> rules(s, work.b, work.h);
+  __shared__ float key_mask[kTileRows];
+  Rules<kExtras> rules(s, work.b, work.h, key_mask);
   const HeadRows q{head_of(q_data, q_strides, work.b, work.h), q_strides.row, s.queries};
   const HeadRows k{head_of(k_data, k_strides, work.b, work.h), k_strides.row, s.keys};
   const HeadRows v{head_of(v_data, v_strides, work.b, work.h), v_strides.row, s.keys};
@@ -315,6 +333,7 @@ __global__ void __launch_bounds__(kTileThreads, 3)
     __syncthreads();
     load_rows(k_tile, k, first, s.dim);
     load_rows(v_tile, v, first, s.value_dim);
+    rules.load_key_mask(first);
     await_tiles();
     const int seen[2] = {rules.keys_seen(work.first + at.row, first),
                          rules.keys_seen(work.first + at.row + 8, first)};
@@ -333,8 +352,9 @@ __global__ void __launch_bounds__(kTileThreads, 3)
           rules.kept(factor, i, j, true);
 #pragma unroll
           for (int c = 0; c < 2; ++c) {
-            const float score =
-                column + c < seen[r] ? rules.score(weights[n][2 * r + c], i, j + c) : SING_HIDDEN;
+            const float score = column + c < seen[r]
+                                    ? rules.score(weights[n][2 * r + c], i, j + c, column + c)
+                                    : SING_HIDDEN;
             const float w = fast_exp2(score - rows.log_sum[row]);
             products[n][2 * r + c] = w * (products[n][2 * r + c] * factor[c] - rows.delta[row]);
           }

@@ -167,6 +167,44 @@ TEST(CudaGemm, ReluKeepsNaN) {
   }
 }
 
+double exact(Epilogue epilogue, double x) {
+  const double t = std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x));
+  return epilogue == Epilogue::gelu ? 0.5 * x * std::erfc(-x / std::sqrt(2.0)) : 0.5 * x * (1 + t);
+}
+
+TEST(CudaGemm, GeluOverItsRange) {
+  const Device cuda{DeviceType::cuda, 0};
+  ASSERT_TRUE(backend::backend_state(DeviceType::cuda).usable);
+  Tensor x = Tensor::empty({200, 8}, {.dtype = DType::f32}), unit = Tensor::zeros({8, 8});
+  for (int64_t i = 0; i < x.numel(); ++i)
+    x.mutable_data<float>()[i] = static_cast<float>(i - 800) / 80;  // -10 to 10
+  for (int64_t i = 0; i < 8; ++i) unit.mutable_data<float>()[i * 9] = 1;
+  for (const DType dtype : {DType::f32, DType::bf16})
+    for (const Epilogue e : {Epilogue::gelu, Epilogue::gelu_tanh}) {
+      const std::vector<double> xs = x.to(dtype).to_vector();
+      const Tensor a = x.to(dtype).to(cuda), b = unit.to(dtype).to(cuda);
+      Tensor c = Tensor::empty({200, 8}, {.dtype = dtype, .device = cuda});
+      GemmArgs g{};
+      g.a = a.raw();
+      g.b = b.raw();
+      g.c = c.mutable_raw();
+      g.dtype = g.c_dtype = dtype;
+      g.m = 200;
+      g.n = g.k = g.a_row = g.b_row = g.c_row = 8;
+      g.a_col = g.b_col = 1;
+      g.epilogue = e;
+      kernels::gemm(DeviceType::cuda, g);
+      const std::vector<double> got = c.to_vector();
+      // One rounding of the result; the functions are good to 1e-6 of the values around 1.
+      const double eps = dtype == DType::bf16 ? 0x1p-8 : 0;
+      for (size_t i = 0; i < got.size(); ++i) {
+        const double wanted = exact(e, xs[i]);
+        EXPECT_NEAR(got[i], wanted, eps * std::abs(wanted) + 3e-6)
+            << name_of(dtype) << ' ' << xs[i];
+      }
+    }
+}
+
 TEST(CudaGemm, NarrowOperandsAddToAWideResult) {
   for (const bool accumulate : {false, true})
     check({.m = 40,
