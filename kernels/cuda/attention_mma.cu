@@ -199,7 +199,7 @@ SING_DEVICE void load_log_sums(QueryRows& rows, const float* log_sum, int64_t fi
 
 /// A block serves 64 keys. kWhole: they are all, so it also has the gradient of the queries.
 template <bool kWhole, bool kExtras>
-__global__ void __launch_bounds__(kTileThreads, kExtras ? 3 : 2)
+__global__ void __launch_bounds__(kTileThreads, 3)
     mma_grad_key_kernel(const bfloat16* q_data, const bfloat16* k_data, const bfloat16* v_data,
                         const bfloat16* out_data, const bfloat16* grad_data, const float* log_sum,
                         const float* delta, bfloat16* grad_q, bfloat16* grad_k, bfloat16* grad_v,
@@ -299,7 +299,7 @@ __global__ void __launch_bounds__(kTileThreads, kExtras ? 3 : 2)
 
 /// A block serves 64 queries; it also leaves their delta for the kernel by keys.
 template <bool kExtras>
-__global__ void __launch_bounds__(kTileThreads, 3)
+__global__ void __launch_bounds__(kTileThreads, kExtras ? 3 : 4)
     mma_grad_query_kernel(const bfloat16* q_data, const bfloat16* k_data, const bfloat16* v_data,
                           const bfloat16* out_data, const bfloat16* grad_data, const float* log_sum,
                           float* delta, bfloat16* grad_q, kernels::HeadStrides q_strides,

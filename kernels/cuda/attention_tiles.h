@@ -109,7 +109,7 @@ SING_DEVICE void multiply_rows(Fragments<kCount>& sums, const Tile& left, const 
   for (int n = 0; n < kCount; ++n)
 #pragma unroll
     for (int i = 0; i < 4; ++i) sums[n][i] = 0;
-#pragma unroll
+#pragma unroll 2  // all four take registers that a third block per multiprocessor needs
   for (int slice = 0; slice < kSlices; ++slice) {
     uint32_t a[4];
     load_a(a, left, slice);

@@ -34,6 +34,7 @@ struct Problem {
   DType dtype = DType::bf16;
   int64_t batch = 2, heads = 2;
   bool hides_a_row = false;
+  int64_t extra = 0;  // unused columns of packed rows
 };
 
 Tensor random_tensor(const Shape& shape, DType dtype, uint64_t position) {
@@ -73,15 +74,16 @@ Result run(const Problem& p, DeviceType type, DType dtype) {
   char *gq, *gk, *gv;
   if (p.packed) {
     const int64_t width = h * p.dim;
-    qkv = random_tensor({b, tokens, 3 * width}, dtype, 1).to(device);
-    grad_qkv = Tensor::empty({b, tokens, 3 * width}, options);
+    const int64_t row = 3 * width + p.extra;
+    qkv = random_tensor({b, tokens, row}, dtype, 1).to(device);
+    grad_qkv = Tensor::zeros({b, tokens, row}, options);
     qp = static_cast<const char*>(qkv.raw());
     kp = qp + width * bytes;
     vp = kp + width * bytes;
     gq = static_cast<char*>(grad_qkv.mutable_raw());
     gk = gq + width * bytes;
     gv = gk + width * bytes;
-    qs = ks = vs = {tokens * 3 * width, p.dim, 3 * width};
+    qs = ks = vs = {tokens * row, p.dim, row};
   } else {
     q = random_tensor({b, h, p.queries, p.dim}, dtype, 1).to(device);
     k = random_tensor({b, p.keys, h, p.dim}, dtype, 2).to(device);
@@ -244,6 +246,9 @@ TEST(CudaAttention, PlainKernelsServeTheRest) {
   check({.queries = 40, .keys = 41, .dim = 64, .value_dim = 64, .dtype = DType::f32});
   check({.queries = 20, .keys = 33, .dim = 72, .value_dim = 130});
   check({.queries = 20, .keys = 33, .dim = 12, .value_dim = 20});
+  // Rows between multiples of 16 bytes.
+  check({.queries = 9, .keys = 9, .dim = 8, .value_dim = 8, .packed = true, .extra = 1});
+  check({.queries = 9, .keys = 9, .dim = 8, .value_dim = 8, .packed = true, .extra = 8});
 }
 
 TEST(CudaAttentionDeathTest, AnUnknownChoiceIsRefused) {
