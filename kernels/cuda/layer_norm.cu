@@ -28,10 +28,7 @@ inline constexpr int kForwardBlocks = (kItems == 1   ? 8
                                                      : 5) /
                                       (kThreads == kWarp ? 1 : 2);
 template <int kItems, int kThreads>
-inline constexpr int kBackwardBlocks = (kItems < 3    ? 4
-                                        : kItems == 3 ? 3
-                                                      : 2) /
-                                       (kThreads == kWarp ? 1 : 2);
+inline constexpr int kBackwardBlocks = (kItems < 3 ? 4 : 2) / (kThreads == kWarp ? 1 : 2);
 
 template <class T, int N, int kItems, int kThreads>
 __global__ void __launch_bounds__(kRowBlock<kThreads>, (kForwardBlocks<kItems, kThreads>))
@@ -187,8 +184,6 @@ template <class T, int N, int kItems, int kThreads, bool kParameters>
 __global__ void __launch_bounds__(kRowBlock<kThreads>, (kBackwardBlocks<kItems, kThreads>))
     backward_kernel(BackwardJob<T> job) {
   constexpr int kRows = kRowsPerBlock<kThreads>;
-  // The next rows are under way while this one is worked on, where registers allow.
-  constexpr bool kAhead = kItems * N <= 24;
   const int own = static_cast<int>(threadIdx.x) % kThreads;
   const int packs = static_cast<int>(job.cols) / N;
   const int64_t step = static_cast<int64_t>(gridDim.x) * kRows;
@@ -198,23 +193,21 @@ __global__ void __launch_bounds__(kRowBlock<kThreads>, (kBackwardBlocks<kItems, 
   float of_weight[kParameters ? kItems : 1][N] = {}, of_bias[kParameters ? kItems : 1][N] = {};
   if (job.weight != nullptr) weight.load(job.weight, own, packs);
   const float n = static_cast<float>(job.cols);
-  if (kAhead && row < job.rows) {
-    next_x.load(job.x + row * job.cols, own, packs);
-    next_grad.load(job.grad + row * job.cols, own, packs);
-  }
+  float mean = 0, rstd = 0, next_mean = 0, next_rstd = 0;
+  // The next row is under way while this one is worked on.
+  const auto load_next = [&](int64_t at) {
+    next_x.load(job.x + at * job.cols, own, packs);
+    next_grad.load(job.grad + at * job.cols, own, packs);
+    if (job.centred) next_mean = job.mean[at];
+    next_rstd = job.rstd[at];
+  };
+  if (row < job.rows) load_next(row);
   for (; row < job.rows; row += step) {
-    if constexpr (kAhead) {
-      x = next_x;
-      grad = next_grad;
-      if (row + step < job.rows) {
-        next_x.load(job.x + (row + step) * job.cols, own, packs);
-        next_grad.load(job.grad + (row + step) * job.cols, own, packs);
-      }
-    } else {
-      x.load(job.x + row * job.cols, own, packs);
-      grad.load(job.grad + row * job.cols, own, packs);
-    }
-    const float mean = job.centred ? job.mean[row] : 0.0f, rstd = job.rstd[row];
+    x = next_x;
+    grad = next_grad;
+    mean = next_mean;
+    rstd = next_rstd;
+    if (row + step < job.rows) load_next(row + step);
     float sum = 0, product = 0;
     weight.forget();
 #pragma unroll
