@@ -60,6 +60,22 @@ file(GLOB SING_CUDA_KERNELS CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda
 file(GLOB SING_CUDA_SOURCES CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/backend/cuda/*.cpp)
 file(GLOB_RECURSE SING_CUDA_LIBRARY_SOURCES CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/src/backend/cuda/*/*.cpp)  # users of cuDNN and cuBLASLt, by folder
+# The optimizers: the files of their hosts, compiled a second time, and what drives them. Wrappers
+# say so, since the same files are a part of libsing.
+file(GLOB SING_CUDA_OPTIM CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/optim/device/*.cu
+  ${PROJECT_SOURCE_DIR}/src/optim/hosts/*.cpp)
+list(FILTER SING_CUDA_OPTIM EXCLUDE REGEX "/(adafactor|muon|newton_schulz)\\.cpp$")
+function(sing_optim_wrappers out folder suffix)
+  set(wrappers "")
+  foreach(file IN LISTS SING_CUDA_OPTIM)
+    file(RELATIVE_PATH name ${PROJECT_SOURCE_DIR}/src ${file})
+    string(REGEX REPLACE "[/.]" "_" wrapper ${name})
+    set(wrapper ${folder}/${wrapper}.${suffix})
+    file(CONFIGURE OUTPUT ${wrapper} CONTENT "#define SING_OPTIM_DEVICE 1\n#include \"${name}\"\n" @ONLY)
+    list(APPEND wrappers ${wrapper})
+  endforeach()
+  set(${out} "${wrappers}" PARENT_SCOPE)
+endfunction()
 set(SING_CUDA_FLAGS SING_CUDA_OLDEST_ARCHITECTURE=90)
 
 if(SING_HAS_CUDA)
@@ -83,11 +99,15 @@ if(SING_HAS_CUDA)
     endif()
   endforeach()
 
+  sing_optim_wrappers(optim_wrappers ${CMAKE_CURRENT_BINARY_DIR}/cuda_optim cu)
+  # No contraction: values are those of the CPU, and memory is what the time goes to.
+  set_source_files_properties(${optim_wrappers} PROPERTIES COMPILE_OPTIONS -fmad=false)
   set(form MODULE)
   if(SING_CUDA_LINK STREQUAL "builtin")
     set(form OBJECT)
   endif()
-  add_library(sing_cuda ${form} ${SING_CUDA_KERNELS} ${SING_CUDA_SOURCES} ${SING_CUDA_LIBRARY_SOURCES})
+  add_library(sing_cuda ${form} ${SING_CUDA_KERNELS} ${optim_wrappers} ${SING_CUDA_SOURCES}
+    ${SING_CUDA_LIBRARY_SOURCES})
   target_compile_features(sing_cuda PRIVATE cxx_std_20)
   target_include_directories(sing_cuda PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src)
   target_include_directories(sing_cuda SYSTEM PRIVATE ${CUDNN_INCLUDE_DIR})

@@ -13,48 +13,54 @@ constexpr int64_t kPiece = 16384;
 
 }  // namespace
 
-TransformChain::TransformChain(std::vector<std::unique_ptr<GradientTransform>> stages,
+std::vector<StagePlan> plan_stages(std::span<const std::unique_ptr<GradientTransform>> stages,
+                                   const ParamTable& table, bool plain) {
+  std::vector<StagePlan> passes(1);
+  passes[0].requests.resize(table.size());
+  const auto next_pass = [&] {
+    passes.back().write = true;
+    passes.emplace_back().requests.resize(table.size());
+  };
+  for (const auto& stage : stages) {
+    if (!stage->affine()) {
+      passes.back().last = stage.get();
+      next_pass();
+      continue;
+    }
+    const auto fits = [&](size_t i) {
+      const auto wanted = stage->rows(table.meta(i));
+      const auto& have = passes.back().requests[i];
+      return !wanted || !have || wanted->scope == have->scope;
+    };
+    for (size_t i = 0; i < table.size(); ++i)
+      if (!fits(i)) {
+        next_pass();
+        break;
+      }
+    passes.back().stages.push_back(stage.get());
+    for (size_t i = 0; i < table.size(); ++i) {
+      auto& have = passes.back().requests[i];
+      const auto wanted = stage->rows(table.meta(i));
+      if (wanted) have = {wanted->scope, wanted->centre || (have && have->centre)};
+    }
+  }
+  passes.back().write = passes.back().write || plain;
+  return passes;
+}
+
+TransformChain::TransformChain(std::span<const std::unique_ptr<GradientTransform>> stages,
                                const ParamTable& table, bool plain)
-    : table_(table), stages_(std::move(stages)), passes_(1), plain_(plain) {
-  passes_.back().requests.resize(table.size());
-  for (const auto& stage : stages_) {
-    stage->attach(table);
-    add(stage.get());
+    : table_(table) {
+  for (StagePlan& plan : plan_stages(stages, table, plain)) {
+    Pass& pass = passes_.emplace_back();
+    static_cast<StagePlan&>(pass) = std::move(plan);
   }
   for (Pass& pass : passes_)
     if (&pass == &passes_[0] || !pass.stages.empty())
       pass.measure = std::make_unique<StatisticsPass>(table, pass.requests);
-  passes_.back().write = passes_.back().write || plain_;
   sources_.resize(table.size());
   maps_.resize(table.size());
-  if (plain_ || passes_.size() > 1) scratch_ = table.make_buffer();
-}
-
-void TransformChain::add(GradientTransform* stage) {
-  const auto next_pass = [this] {
-    passes_.back().write = true;
-    passes_.emplace_back().requests.resize(table_.size());
-  };
-  if (!stage->affine()) {
-    passes_.back().last = stage;
-    return next_pass();
-  }
-  const auto fits = [&](size_t i) {
-    const auto wanted = stage->rows(table_.meta(i));
-    const auto& have = passes_.back().requests[i];
-    return !wanted || !have || wanted->scope == have->scope;
-  };
-  for (size_t i = 0; i < table_.size(); ++i)
-    if (!fits(i)) {
-      next_pass();
-      break;
-    }
-  passes_.back().stages.push_back(stage);
-  for (size_t i = 0; i < table_.size(); ++i) {
-    auto& have = passes_.back().requests[i];
-    const auto wanted = stage->rows(table_.meta(i));
-    if (wanted) have = {wanted->scope, wanted->centre || (have && have->centre)};
-  }
+  if (passes_[0].write) scratch_ = table.make_buffer();
 }
 
 bool TransformChain::run(GradientStatistics& statistics) {
@@ -115,10 +121,6 @@ void TransformChain::write_out() {
     sources_[i] = out;
     maps_[i] = Affine{.first_moment = first_moment};
   }
-}
-
-void TransformChain::visit_state(StateVisitor& visitor) {
-  for (const auto& stage : stages_) stage->visit_state(visitor);
 }
 
 }  // namespace sing::optim

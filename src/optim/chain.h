@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -8,36 +9,39 @@
 
 namespace sing::optim {
 
-/// The stages ahead of the host: measures the gradients and says how each becomes g'. Runs of
-/// affine stages collapse; only a stage that is not affine, or needs other rows than those before
-/// it (or `plain`), needs g' written out.
+/// Stages that share one measuring pass.
+struct StagePlan {
+  std::vector<GradientTransform*> stages;           // affine ones
+  std::vector<std::optional<RowRequest>> requests;  // by tensor
+  GradientTransform* last = nullptr;                // one that is not, behind them
+  bool write = false;                               // g' behind it is written out
+};
+
+/// Runs of affine stages collapse; only a stage that is not affine, or needs other rows than those
+/// before it (or `plain`), needs g' written out.
+std::vector<StagePlan> plan_stages(std::span<const std::unique_ptr<GradientTransform>> stages,
+                                   const ParamTable& table, bool plain);
+
+/// The stages ahead of the host: measures the gradients and says how each becomes g'. On the CPU.
 class TransformChain {
  public:
-  TransformChain(std::vector<std::unique_ptr<GradientTransform>> stages, const ParamTable& table,
-                 bool plain);
+  TransformChain(std::span<const std::unique_ptr<GradientTransform>> stages,
+                 const ParamTable& table, bool plain);
   /// False when a gradient is not finite; `statistics` says which.
   bool run(GradientStatistics& statistics);
   /// What the host reads of tensor i, nullptr when it has no gradient; and how.
   const void* source(size_t i) const { return sources_[i]; }
   const Affine& map(size_t i) const { return maps_[i]; }
-  void visit_state(StateVisitor& visitor);
 
  private:
-  struct Pass {
-    std::vector<GradientTransform*> stages;  // affine ones
-    std::vector<std::optional<RowRequest>> requests;
+  struct Pass : StagePlan {
     std::unique_ptr<StatisticsPass> measure;  // none where nothing is asked
-    GradientTransform* last = nullptr;        // one that is not
-    bool write = false;                       // g' behind it is written out
   };
-  void add(GradientTransform* stage);
   void report(const StatisticsPass& measured, GradientStatistics& statistics) const;
   void write_out();
 
   const ParamTable& table_;
-  std::vector<std::unique_ptr<GradientTransform>> stages_;
   std::vector<Pass> passes_;
-  bool plain_;
   std::vector<const void*> sources_;
   std::vector<Affine> maps_;
   ParamTable::Buffer scratch_;

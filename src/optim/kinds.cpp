@@ -1,8 +1,11 @@
 // The registries of the room, and what all components of a kind share.
+#include "optim/recorder.h"
 #include "sing/optim/host.h"
 #include "sing/optim/post_step.h"
 #include "sing/optim/schedule.h"
 #include "sing/optim/transform.h"
+
+#include "sing/core/error.h"
 
 namespace sing::optim {
 
@@ -20,7 +23,11 @@ ScheduleKind& schedule_kind() {
 }
 
 GradientTransform::~GradientTransform() = default;
+std::vector<StageRule> GradientTransform::rules() const {
+  throw NotImplementedError("one of the transforms runs on the CPU only");
+}
 HostOptimizer::~HostOptimizer() = default;
+UpdateRecorder::~UpdateRecorder() = default;
 PostStep::~PostStep() = default;
 Schedule::~Schedule() = default;
 

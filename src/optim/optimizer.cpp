@@ -4,6 +4,7 @@
 #include <map>
 
 #include "optim/chain.h"
+#include "optim/optimizer_parts.h"
 #include "optim/target.h"
 #include "sing/config/bind.h"
 #include "sing/core/thread_pool.h"
@@ -34,29 +35,19 @@ struct NarrowBody {
 
 }  // namespace
 
-struct Optimizer::HostUse {
-  std::unique_ptr<HostOptimizer> host;
-  bool decoupled = false;
-  std::vector<size_t> tensors;
-  std::vector<double> weight_decay;  // by tensor of this host, filters applied
-  std::vector<SlotSpec> specs;
-  std::vector<std::vector<Tensor>> slots;  // by slot, by tensor of this host; undefined: none
-  std::vector<Piece> pieces;
-  std::vector<UpdateRange> ranges;  // of the tensors with a gradient, filled anew for each step
-};
-
 Optimizer::Optimizer(const OptimizerConfig& config, std::span<nn::Parameter* const> parameters,
                      const RunLength& run)
     : config_(checked(config)),
       table_(parameters, config_.groups),
       schedule_(config_.schedule.make(run)) {
-  std::vector<std::unique_ptr<GradientTransform>> stages;
   bool sing = false;
   for (const auto& transform : config_.transforms) {
-    stages.push_back(transform.make());
+    stages_.push_back(transform.make());
+    stages_.back()->attach(table_);
     sing = sing || transform.name() == "sing";
   }
-  chain_ = std::make_unique<TransformChain>(std::move(stages), table_, !config_.fused);
+  const bool on_cpu = table_.device().type == DeviceType::cpu;
+  if (on_cpu) chain_ = std::make_unique<TransformChain>(stages_, table_, !config_.fused);
   assign_hosts(sing);
   if (schedule_->momentum_at(0) && !hosts_[0]->host->has_momentum())
     throw ConfigError("optimizer.schedule.cycle_momentum: " + config_.host.name() +
@@ -71,13 +62,16 @@ Optimizer::Optimizer(const OptimizerConfig& config, std::span<nn::Parameter* con
   coming_steps_.resize(n);
   places_.resize(n);
   statistics_.norms.resize(n);
+  if (!on_cpu) start_device();
 }
 
 Optimizer::~Optimizer() = default;
 
-size_t Optimizer::add_host(std::unique_ptr<HostOptimizer> host, bool sing) {
+size_t Optimizer::add_host(const config::Component<host_kind>& component, bool sing) {
+  std::unique_ptr<HostOptimizer> host = make_host(component);
   auto use = std::make_unique<HostUse>();
   use->decoupled = host->common().decoupled.value_or(host->decoupled_by_default(sing));
+  use->name = component.name();
   use->specs = host->slots();
   use->host = std::move(host);
   hosts_.push_back(std::move(use));
@@ -85,11 +79,11 @@ size_t Optimizer::add_host(std::unique_ptr<HostOptimizer> host, bool sing) {
 }
 
 void Optimizer::assign_hosts(bool sing) {
-  add_host(config_.host.make(), sing);
+  add_host(config_.host, sing);
   std::vector<size_t> by_group(table_.groups(), 0);
   for (size_t g = 1; g < table_.groups(); ++g)
     if (const auto& own = table_.group(static_cast<int>(g)).host)
-      by_group[g] = add_host(own->make(), sing);
+      by_group[g] = add_host(*own, sing);
   std::map<size_t, size_t> auxiliaries;
   for (size_t i = 0; i < table_.size(); ++i) {
     const TensorMeta& meta = table_.meta(i);
@@ -99,7 +93,7 @@ void Optimizer::assign_hosts(bool sing) {
       const auto* auxiliary = hosts_[chosen]->host->auxiliary();
       SING_ASSERT(auxiliary != nullptr);
       const auto [it, added] = auxiliaries.try_emplace(chosen, 0);
-      if (added) it->second = add_host(auxiliary->make(), sing);
+      if (added) it->second = add_host(*auxiliary, sing);
       chosen = it->second;
     }
     HostUse& use = *hosts_[chosen];
@@ -128,7 +122,10 @@ void Optimizer::make_slots(HostUse& use) {
       const std::optional<Shape> shape = spec.shape(table_.meta(i));
       Tensor& slot = slots.emplace_back();
       if (!shape) continue;
-      slot = Tensor::zeros(*shape, {.dtype = spec.wide ? DType::f64 : table_.dtype()});
+      // One number per tensor is the host's own business, wherever the tensor is.
+      const bool scalar = spec.wide && shape->rank() == 0;
+      slot = Tensor::zeros(*shape, {.dtype = spec.wide ? DType::f64 : table_.dtype(),
+                                    .device = scalar ? Device{} : table_.device()});
       if (spec.initial != 0) slot.fill(spec.initial);
     }
   }
@@ -149,8 +146,12 @@ double Optimizer::learning_rate(int64_t step) const {
 }
 
 StepStatus Optimizer::step(const StepContext& context) {
-  if (averages_in_use_)
-    throw InternalError("Optimizer::step while the averaged weights are in place");
+  prepare_step(context);
+  launch_step();
+  return finish_step();
+}
+
+StepStatus Optimizer::run_on_cpu(const StepContext& context) {
   if (!chain_->run(statistics_)) return StepStatus::nonfinite;
   for (size_t i = 0; i < steps_.size(); ++i)
     coming_steps_[i] = chain_->source(i) != nullptr ? steps_[i] + 1 : 0;
@@ -158,9 +159,13 @@ StepStatus Optimizer::step(const StepContext& context) {
   fill_ranges(context);
   for (const auto& use : hosts_) run_host(*use);
   refresh_other_copies();
+  count_steps();
+  return StepStatus::applied;
+}
+
+void Optimizer::count_steps() {
   for (const auto& post : post_steps_) post->end_step();
   for (size_t i = 0; i < steps_.size(); ++i) steps_[i] = std::max(steps_[i], coming_steps_[i]);
-  return StepStatus::applied;
 }
 
 void Optimizer::fill_ranges(const StepContext& context) {
@@ -184,11 +189,11 @@ void Optimizer::fill_ranges(const StepContext& context) {
       r.dtype = table_.dtype();
       r.end = r.meta->numel();
       r.value = places_[i].value;
-      r.gradient = chain_->source(i);
+      r.gradient = chain_ ? chain_->source(i) : device_->step->source(i);
       for (size_t slot = 0; slot < use->slots.size(); ++slot)
         if (Tensor& state = use->slots[slot][k]; state.defined())
           r.slots[slot] = state.mutable_raw();
-      r.affine = chain_->map(i);
+      if (chain_) r.affine = chain_->map(i);
       r.step = coming_steps_[i];
       const double lr_scale = table_.group(table_.meta(i).group).lr_scale;
       r.lr = rate * lr_scale;
@@ -274,6 +279,7 @@ bool Optimizer::averages_want_statistics() const {
 }
 
 void Optimizer::use_averages(bool on) {
+  settle();
   if (on == averages_in_use_ || !has_averages()) return;
   averages_in_use_ = on;
   if (averages_ != nullptr)
@@ -289,8 +295,10 @@ void Optimizer::use_averages(bool on) {
 
 void Optimizer::use_host_weights(bool on) {
   if (on) trained_ = table_.make_buffer();
-  for (const auto& use : hosts_) {
+  for (size_t u = 0; u < hosts_.size(); ++u) {
+    const auto& use = hosts_[u];
     if (!use->host->has_evaluation_weights()) continue;
+    if (on && device_) device_->step->begin(std::vector<uint8_t>(table_.size(), 0));
     for (size_t k = 0; k < use->tensors.size(); ++k) {
       const size_t i = use->tensors[k];
       Tensor& value = table_.parameter(i).value;
@@ -305,12 +313,15 @@ void Optimizer::use_host_weights(bool on) {
       range.dtype = table_.dtype();
       range.end = range.meta->numel();
       range.value = value.mutable_raw();
+      range.gradient = range.value;  // which the rule does not look at
+      if (device_) range.recorder = &device_->step->recorder(u, 0);
       for (size_t slot = 0; slot < use->slots.size(); ++slot)
         if (Tensor& state = use->slots[slot][k]; state.defined())
           range.slots[slot] = state.mutable_raw();
       range.step = steps_[i];
       if (range.step > 0) use->host->evaluation_weights(range);
     }
+    if (on && device_) device_->step->run_alone(u);
   }
   if (!on) trained_ = {};
 }
@@ -318,6 +329,8 @@ void Optimizer::use_host_weights(bool on) {
 void Optimizer::visit_state(StateVisitor& visitor) {
   if (averages_in_use_)
     throw InternalError("Optimizer::visit_state while the averaged weights are in place");
+  settle();
+  if (device_) device_->step->read_numbers();
   for (const auto& use : hosts_)
     for (size_t k = 0; k < use->tensors.size(); ++k) {
       const size_t i = use->tensors[k];
@@ -327,7 +340,8 @@ void Optimizer::visit_state(StateVisitor& visitor) {
         if (Tensor& state = use->slots[slot][k]; state.defined())
           visitor.visit(prefix + use->specs[slot].name, state);
     }
-  chain_->visit_state(visitor);
+  for (const auto& stage : stages_) stage->visit_state(visitor);
+  if (device_) device_->step->write_numbers();
   for (const auto& post : post_steps_) post->visit_state(visitor);
 }
 

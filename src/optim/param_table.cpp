@@ -4,6 +4,7 @@
 
 #include "sing/backend/memory.h"
 #include "sing/core/error.h"
+#include "sing/tensor/wrap.h"
 
 namespace sing::optim {
 namespace {
@@ -17,9 +18,10 @@ bool is_supported_layout(const Tensor& t) {
 Tensor cut(const Tensor& flat, int64_t offset, const Tensor& like) {
   char* data = static_cast<char*>(flat.storage()->data()) +
                offset * static_cast<int64_t>(size_of(flat.dtype()));
-  if (like.is_contiguous()) return Tensor::wrap(data, like.shape(), flat.dtype(), flat.storage());
+  if (like.is_contiguous())
+    return wrap_on(flat.device(), data, like.shape(), flat.dtype(), flat.storage());
   const Shape nhwc{like.size(0), like.size(2), like.size(3), like.size(1)};
-  return Tensor::wrap(data, nhwc, flat.dtype(), flat.storage()).permute({0, 3, 1, 2});
+  return wrap_on(flat.device(), data, nhwc, flat.dtype(), flat.storage()).permute({0, 3, 1, 2});
 }
 
 }  // namespace
@@ -86,7 +88,12 @@ void ParamTable::take(nn::Parameter& parameter, int group) {
   if (!is_supported_layout(value) || !std::ranges::equal(value.strides(), working.strides()))
     throw ShapeError("parameter " + parameter.name +
                      ": value and working copy must be dense, in the same order");
+  if (!tensors_.empty() && value.device() != device_)
+    throw DeviceError("all trained values must be on one device; " + parameter.name + " is on " +
+                      to_string(value.device()) + ", " + tensors_[0].meta.name + " on " +
+                      to_string(device_));
   dtype_ = value.dtype();
+  device_ = value.device();
   Entry entry;
   entry.parameter = &parameter;
   entry.meta = {.name = parameter.name,
@@ -113,7 +120,7 @@ ParamTable::Buffer ParamTable::make_buffer(std::span<const uint8_t> wanted) cons
   for (size_t i = 0; i < tensors_.size(); ++i)
     if (!left_out(i)) length += tensors_[i].padded();
   Buffer buffer;
-  buffer.flat = Tensor::zeros({length}, {.dtype = dtype_});
+  buffer.flat = Tensor::zeros({length}, {.dtype = dtype_, .device = device_});
   int64_t offset = 0;
   for (size_t i = 0; i < tensors_.size(); ++i) {
     buffer.slices.emplace_back();

@@ -59,13 +59,13 @@ constexpr float kSoftplusEnd = 15;
 template <>
 SING_ALWAYS_INLINE float Softplus<float>::operator()(float x) const {
   const float z = x * beta_;
-  const auto [over, under] = detail::softplus_fraction(std::min(detail::kSoftplusEnd, z));
+  const auto [over, under] = detail::softplus_fraction(std::min(float{detail::kSoftplusEnd}, z));
   return z < detail::kSoftplusEnd ? over / under * inverse_ : x;
 }
 template <>
 SING_ALWAYS_INLINE float Softplus<float>::divide(float numerator, float x) const {
   const float z = x * beta_;
-  const auto [over, under] = detail::softplus_fraction(std::min(detail::kSoftplusEnd, z));
+  const auto [over, under] = detail::softplus_fraction(std::min(float{detail::kSoftplusEnd}, z));
   const bool soft = z < detail::kSoftplusEnd;
   return numerator * beta_ * (soft ? under : 1.0f) / (soft ? over : z);
 }

@@ -5,7 +5,13 @@
 // not depend on the set: no contraction, no reassociation.
 #include "sing/backend/runtime.h"
 
+#if defined(SING_OPTIM_DEVICE)
+// The second life of a host: a part of the CUDA backend (optim/device).
+#include "kernels/cuda/element.h"
+#define SING_ALWAYS_INLINE SING_HOST_DEVICE
+#else
 #define SING_ALWAYS_INLINE __attribute__((always_inline)) inline
+#endif
 
 #if defined(__x86_64__)
 #define SING_TARGET_AVX2 __attribute__((target("avx2,fma")))

@@ -1,4 +1,6 @@
 #pragma once
+#include <utility>
+
 #include "sing/tensor/tensor.h"
 
 namespace sing {
@@ -10,6 +12,8 @@ struct Tensor::Impl {
   DType dtype = DType::f32;
   std::shared_ptr<Storage> storage;
   std::shared_ptr<autograd::Meta> meta;
+
+  static Tensor handle(std::shared_ptr<Impl> impl) { return Tensor(std::move(impl)); }
 };
 
 }  // namespace sing

@@ -36,6 +36,8 @@ struct SING_API HardHostOptions : HostOptions {
   static void describe(config::Fields<HardHostOptions>& f);
 };
 
+class UpdateRecorder;
+
 /// Elements [begin, end) of tensor `index` in one step, and the numbers that hold there. All
 /// pointers are to the first element of the whole tensor, in storage order.
 struct UpdateRange {
@@ -61,6 +63,8 @@ struct UpdateRange {
   double* sums = nullptr;  ///< what this range adds to the sums of its pass, kMaxSums of them
   std::array<double, kMaxSums> totals{};   ///< of the tensor: sums of the pass before
   std::array<double, kMaxSums> numbers{};  ///< of the tensor: what begin_step or end_pass left here
+  /// Where the elements lie on a device: what takes the update down. The range is then whole.
+  UpdateRecorder* recorder = nullptr;
 };
 
 /// State of a host beside the values: so many numbers for each element.

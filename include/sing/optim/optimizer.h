@@ -40,6 +40,9 @@ SING_API bool keeps_averages(const OptimizerConfig& config);
 struct StepContext {
   int64_t step = 0;      ///< updates already made, 0 for the first
   double lr_factor = 1;  ///< on the scheduled rate
+  /// On a device: the same tensors have gradients as in the step before (a replayed graph leaves no
+  /// trace of what it writes).
+  bool same_gradients = false;
 };
 
 enum class StepStatus : uint8_t {
@@ -72,9 +75,26 @@ class SING_API Optimizer {
   StepStatus step(const StepContext& context);
   void zero_grad() { table_.zero_grad(); }
 
+  /// A step in three parts, so that the host need not wait for a device: prepare_step counts the
+  /// step and queues the copy of its numbers; launch_step queues its kernels, or is captured into a
+  /// graph that is replayed behind each prepare_step as long as launch_signature() stays what it
+  /// was; finish_step waits for all of them and tells whether every one was applied. A step with a
+  /// gradient that is not finite changes nothing, nor do the steps queued behind it, up to
+  /// finish_step, which takes them back (left_out() of them). On the CPU launch_step makes the
+  /// step.
+  void prepare_step(const StepContext& context);
+  void launch_step();
+  StepStatus finish_step();
+  /// Steps that the last finish_step took back.
+  int64_t left_out() const { return left_out_; }
+  uint64_t launch_signature() const;
+  /// Name of a host whose step has to wait for the device in its middle, so that it cannot be
+  /// captured; empty: there is none.
+  std::string capture_obstacle() const;
+
   ParamTable& table() { return table_; }
   const ParamTable& table() const { return table_; }
-  /// Of the last call to step.
+  /// Of the last call to step or finish_step.
   const GradientStatistics& statistics() const { return statistics_; }
   /// The scheduled rate of the update after `step` others, before group factors.
   double learning_rate(int64_t step) const;
@@ -105,10 +125,16 @@ class SING_API Optimizer {
     void* working = nullptr;  // bf16 copy; nullptr where layers read the value itself
     int64_t range = -1;       // among the ranges of its host; -1: no gradient
   };
-  /// A host, its tensors and its state.
   struct HostUse;
-  size_t add_host(std::unique_ptr<HostOptimizer> host, bool sing);
+  struct OnDevice;
+  size_t add_host(const config::Component<host_kind>& component, bool sing);
+  std::unique_ptr<HostOptimizer> make_host(const config::Component<host_kind>& component) const;
   void assign_hosts(bool sing);
+  void start_device();
+  void count_steps();
+  StepStatus run_on_cpu(const StepContext& context);
+  void launch_host(size_t use, bool& left_out);
+  void settle();
   void make_slots(HostUse& use);
   void fill_ranges(const StepContext& context);
   void run_host(HostUse& use);
@@ -120,7 +146,9 @@ class SING_API Optimizer {
   OptimizerConfig config_;
   ParamTable table_;
   std::unique_ptr<Schedule> schedule_;
-  std::unique_ptr<TransformChain> chain_;
+  std::vector<std::unique_ptr<GradientTransform>> stages_;
+  std::unique_ptr<TransformChain> chain_;        // on the CPU
+  std::unique_ptr<OnDevice> device_;             // elsewhere
   std::vector<std::unique_ptr<HostUse>> hosts_;  // [0]: optimizer.host
   std::vector<std::unique_ptr<PostStep>> post_steps_;
   PostStep* averages_ = nullptr;
@@ -129,6 +157,9 @@ class SING_API Optimizer {
   std::vector<int64_t> steps_;         // taken by each tensor
   std::vector<int64_t> coming_steps_;  // number of the step being made; 0: skipped
   GradientStatistics statistics_;
+  StepContext context_;  // of a step prepared for the CPU
+  StepStatus status_ = StepStatus::applied;
+  int64_t left_out_ = 0;
   std::vector<Place> places_;
 };
 

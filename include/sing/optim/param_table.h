@@ -33,9 +33,9 @@ struct TensorMeta {
 class SING_API ParamTable {
  public:
   /// The first rule that matches a parameter decides. Values are f32, or all f64; contiguous or
-  /// channels-last. Sets up `working` to collect gradients in the table's buffer. Throws
-  /// ConfigError when a rule matches no parameter or nothing is left to train, DTypeError and
-  /// ShapeError for values it cannot hold.
+  /// channels-last; on one device. Sets up `working` to collect gradients in the table's buffer.
+  /// Throws ConfigError when a rule matches no parameter or nothing is left to train, DTypeError,
+  /// ShapeError and DeviceError for values it cannot hold.
   explicit ParamTable(std::span<nn::Parameter* const> parameters,
                       std::span<const GroupRule> rules = {});
   ParamTable(const ParamTable&) = delete;
@@ -43,6 +43,7 @@ class SING_API ParamTable {
 
   size_t size() const { return tensors_.size(); }
   DType dtype() const { return dtype_; }
+  Device device() const { return device_; }
   const TensorMeta& meta(size_t i) const { return tensors_[i].meta; }
   std::span<const TensorMeta> metas() const { return metas_; }
   nn::Parameter& parameter(size_t i) const { return *tensors_[i].parameter; }
@@ -92,6 +93,7 @@ class SING_API ParamTable {
   std::vector<GroupRule> groups_;  // [0]: the default group
   Buffer gradients_;
   DType dtype_ = DType::f32;
+  Device device_;
   int64_t numel_ = 0;
   size_t frozen_ = 0;
 };

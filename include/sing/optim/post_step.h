@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "sing/config/schema.h"
@@ -35,6 +36,21 @@ class SING_API PostStep {
   /// Exchanges values and averages; called in pairs.
   virtual void swap_averages() {}
   virtual void visit_state(StateVisitor& visitor) = 0;
+
+  /// For tensors on a device, where apply() is not called: what happens in the step begun, with
+  /// which weight, and the tensor it keeps beside each value.
+  enum class Kind : uint8_t {
+    synchronise,  ///< state += weight (theta - state), theta = state
+    average,      ///< state = (1 - weight) state + weight theta
+  };
+  struct Rule {
+    Kind kind;
+    std::optional<double> weight;  ///< nothing: not in this step
+  };
+  virtual Rule rule() const = 0;
+  virtual Tensor& state(size_t index) = 0;
+  /// Takes back the last end_step(): its step was left out on the device.
+  virtual void undo_step() = 0;
 };
 
 /// theta <- slow + alpha (theta - slow), slow <- theta, every `every` steps; slow starts as theta

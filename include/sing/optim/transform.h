@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "sing/config/schema.h"
 #include "sing/optim/kinds.h"
@@ -53,6 +54,21 @@ struct RowRequest {
   bool centre = false;
 };
 
+/// What a stage does, in the words of the kernels of a device (optim/stage_math.h has the numbers).
+struct StageRule {
+  enum class Kind : uint8_t {
+    centre,       ///< subtract the means of tensors whose rows() say so
+    normalize,    ///< eps
+    clip_tensor,  ///< max_norm
+    clip_global,  ///< max_norm
+    agc,          ///< clip_factor, eps; by the units of rows()
+    adanorm,      ///< r; numbers() holds the average lengths
+    clip_value,   ///< max_value; not affine
+  };
+  Kind kind;
+  double a = 0, b = 0;
+};
+
 /// A stage ahead of the host. Affine stages never touch the gradient: they say what they want
 /// measured and then change the description of g'. A chain of them collapses to one description.
 /// Other stages get g' of the stages before them written out, and change that.
@@ -78,6 +94,11 @@ class SING_API GradientTransform {
   /// Before the first step.
   virtual void attach(const ParamTable&) {}
   virtual void visit_state(StateVisitor&) {}
+  /// The same for tensors on a device, in order; attach() was called, finish() and apply() are not.
+  /// Throws NotImplementedError unless overridden.
+  virtual std::vector<StageRule> rules() const;
+  /// State of the stage, one number per tensor of the table, kept on the device between steps.
+  virtual std::span<double> numbers() { return {}; }
 };
 
 }  // namespace sing::optim

@@ -79,7 +79,7 @@ class AdaBelief final : public MomentHost<AdaBeliefOptions> {
   }
 };
 
-const bool registered = host_kind().add<AdaBeliefOptions>(
+const bool registered = add_host<AdaBeliefOptions>(
     "adabelief", "Adam that divides by how far gradients are from their mean",
     [](const AdaBeliefOptions& o) { return std::make_unique<AdaBelief>(o); });
 

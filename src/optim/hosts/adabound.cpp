@@ -57,7 +57,7 @@ class AdaBound final : public MomentHost<AdaBoundOptions> {
   }
 };
 
-const bool registered = host_kind().add<AdaBoundOptions>(
+const bool registered = add_host<AdaBoundOptions>(
     "adabound", "Adam whose rates close in on that of SGD",
     [](const AdaBoundOptions& o) { return std::make_unique<AdaBound>(o); });
 

@@ -249,7 +249,7 @@ class AdaFactor final : public HostOptimizer {
   mutable std::vector<double> means_;  // by matrix of a batch
 };
 
-const bool registered = host_kind().add<AdaFactorOptions>(
+const bool registered = add_host<AdaFactorOptions>(
     "adafactor", "adaptive steps with a second moment by rows and columns",
     [](const AdaFactorOptions& o) { return std::make_unique<AdaFactor>(o); });
 

@@ -74,10 +74,10 @@ AdamOptions adamw_defaults() {
   return options;
 }
 
-const bool registered_adam = host_kind().add<AdamOptions>(
-    "adam", "Adam; weight decay is part of the gradient",
-    [](const AdamOptions& o) { return std::make_unique<Adam>(o, false); });
-const bool registered_adamw = host_kind().add<AdamOptions>(
+const bool registered_adam =
+    add_host<AdamOptions>("adam", "Adam; weight decay is part of the gradient",
+                          [](const AdamOptions& o) { return std::make_unique<Adam>(o, false); });
+const bool registered_adamw = add_host<AdamOptions>(
     "adamw", "Adam with decoupled weight decay",
     [](const AdamOptions& o) { return std::make_unique<Adam>(o, true); }, adamw_defaults());
 

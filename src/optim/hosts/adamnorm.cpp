@@ -59,7 +59,7 @@ class AdamNorm final : public MomentHost<AdamNormOptions> {
   }
 };
 
-const bool registered = host_kind().add<AdamNormOptions>(
+const bool registered = add_host<AdamNormOptions>(
     "adamnorm", "Adam with lengthened short gradients in its first moment",
     [](const AdamNormOptions& o) { return std::make_unique<AdamNorm>(o); });
 

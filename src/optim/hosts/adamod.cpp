@@ -44,9 +44,9 @@ class AdaMod final : public MomentHost<AdaModOptions> {
   }
 };
 
-const bool registered = host_kind().add<AdaModOptions>(
-    "adamod", "Adam whose rates are bounded by their average",
-    [](const AdaModOptions& o) { return std::make_unique<AdaMod>(o); });
+const bool registered =
+    add_host<AdaModOptions>("adamod", "Adam whose rates are bounded by their average",
+                            [](const AdaModOptions& o) { return std::make_unique<AdaMod>(o); });
 
 }  // namespace
 }  // namespace sing::optim

@@ -63,9 +63,9 @@ class Adopt final : public MomentHost<AdoptOptions> {
   }
 };
 
-const bool registered = host_kind().add<AdoptOptions>(
-    "adopt", "Adam that divides by the second moment of earlier steps",
-    [](const AdoptOptions& o) { return std::make_unique<Adopt>(o); });
+const bool registered =
+    add_host<AdoptOptions>("adopt", "Adam that divides by the second moment of earlier steps",
+                           [](const AdoptOptions& o) { return std::make_unique<Adopt>(o); });
 
 }  // namespace
 }  // namespace sing::optim

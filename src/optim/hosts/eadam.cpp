@@ -30,9 +30,9 @@ class EAdam final : public MomentHost<MomentOptions> {
   }
 };
 
-const bool registered = host_kind().add<MomentOptions>(
-    "eadam", "Adam with eps inside the second moment",
-    [](const MomentOptions& o) { return std::make_unique<EAdam>(o); });
+const bool registered =
+    add_host<MomentOptions>("eadam", "Adam with eps inside the second moment",
+                            [](const MomentOptions& o) { return std::make_unique<EAdam>(o); });
 
 }  // namespace
 }  // namespace sing::optim

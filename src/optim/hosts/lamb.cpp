@@ -130,8 +130,8 @@ class Lamb final : public TrustHost<LambOptions> {
 };
 
 const bool registered =
-    host_kind().add<LambOptions>("lamb", "Adam with steps as long as the weights of their tensor",
-                                 [](const LambOptions& o) { return std::make_unique<Lamb>(o); });
+    add_host<LambOptions>("lamb", "Adam with steps as long as the weights of their tensor",
+                          [](const LambOptions& o) { return std::make_unique<Lamb>(o); });
 
 }  // namespace
 }  // namespace sing::optim

@@ -98,8 +98,8 @@ class Lars final : public TrustHost<LarsOptions> {
 };
 
 const bool registered =
-    host_kind().add<LarsOptions>("lars", "SGD with gradients scaled to the length of their weights",
-                                 [](const LarsOptions& o) { return std::make_unique<Lars>(o); });
+    add_host<LarsOptions>("lars", "SGD with gradients scaled to the length of their weights",
+                          [](const LarsOptions& o) { return std::make_unique<Lars>(o); });
 
 }  // namespace
 }  // namespace sing::optim

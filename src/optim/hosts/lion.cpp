@@ -54,7 +54,7 @@ LionOptions defaults() {
   return options;
 }
 
-const bool registered = host_kind().add<LionOptions>(
+const bool registered = add_host<LionOptions>(
     "lion", "sign of a mix of momentum and gradient",
     [](const LionOptions& o) { return std::make_unique<Lion>(o); }, defaults());
 

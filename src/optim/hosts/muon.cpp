@@ -157,8 +157,8 @@ class Muon final : public HostOptimizer {
 };
 
 const bool registered =
-    host_kind().add<MuonOptions>("muon", "orthogonal steps for matrices, another host for the rest",
-                                 [](const MuonOptions& o) { return std::make_unique<Muon>(o); });
+    add_host<MuonOptions>("muon", "orthogonal steps for matrices, another host for the rest",
+                          [](const MuonOptions& o) { return std::make_unique<Muon>(o); });
 
 }  // namespace
 }  // namespace sing::optim

@@ -65,7 +65,7 @@ NAdamOptions defaults() {
   return options;
 }
 
-const bool registered = host_kind().add<NAdamOptions>(
+const bool registered = add_host<NAdamOptions>(
     "nadam", "Adam with Nesterov momentum",
     [](const NAdamOptions& o) { return std::make_unique<NAdam>(o); }, defaults());
 

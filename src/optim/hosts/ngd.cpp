@@ -85,8 +85,8 @@ class Ngd final : public HostOptimizer {
 };
 
 const bool registered =
-    host_kind().add<NgdOptions>("ngd", "steps of one length over all tensors together",
-                                [](const NgdOptions& o) { return std::make_unique<Ngd>(o); });
+    add_host<NgdOptions>("ngd", "steps of one length over all tensors together",
+                         [](const NgdOptions& o) { return std::make_unique<Ngd>(o); });
 
 }  // namespace
 }  // namespace sing::optim

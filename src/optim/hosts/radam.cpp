@@ -38,9 +38,9 @@ class RAdam final : public MomentHost<MomentOptions> {
   }
 };
 
-const bool registered = host_kind().add<MomentOptions>(
-    "radam", "Adam that waits for its second moment",
-    [](const MomentOptions& o) { return std::make_unique<RAdam>(o); });
+const bool registered =
+    add_host<MomentOptions>("radam", "Adam that waits for its second moment",
+                            [](const MomentOptions& o) { return std::make_unique<RAdam>(o); });
 
 }  // namespace
 }  // namespace sing::optim

@@ -53,8 +53,8 @@ class SAdam final : public MomentHost<SAdamOptions> {
 };
 
 const bool registered =
-    host_kind().add<SAdamOptions>("sadam", "Adam that divides by softplus of the root",
-                                  [](const SAdamOptions& o) { return std::make_unique<SAdam>(o); });
+    add_host<SAdamOptions>("sadam", "Adam that divides by softplus of the root",
+                           [](const SAdamOptions& o) { return std::make_unique<SAdam>(o); });
 
 }  // namespace
 }  // namespace sing::optim

@@ -3,7 +3,6 @@
 // parameters hold y in training and x in evaluation; x is recovered from y and z.
 #include "optim/hosts/moments.h"
 #include "optim/hosts/own_rate.h"
-#include "sing/core/thread_pool.h"
 
 namespace sing::optim {
 namespace {
@@ -36,6 +35,15 @@ struct Mean {
   T beta1, rest;
   explicit Mean(double beta) : beta1(static_cast<T>(beta)), rest(static_cast<T>(1 - beta)) {}
   SING_ALWAYS_INLINE T operator()(T y, T z) const { return (y - rest * z) / beta1; }
+};
+
+/// The parameters become x.
+template <class T>
+struct TakeMean {
+  using Element = T;
+  static constexpr int kSlots = 1;
+  Mean<T> mean;
+  SING_ALWAYS_INLINE T operator()(T y, T, T* s) const { return mean(y, s[0]); }
 };
 
 template <class T, bool kFirst>
@@ -98,14 +106,9 @@ class ScheduleFreeAdamW final : public MomentHost<ScheduleFreeOptions> {
   }
   bool has_evaluation_weights() const override { return true; }
   void evaluation_weights(const UpdateRange& r) const override {
-    constexpr int64_t kPiece = 16384;
     with_element(r.dtype, [&]<class T>() {
-      T* const value = static_cast<T*>(r.value);
-      const T* const z = static_cast<const T*>(r.slots[0]);
-      const Mean<T> mean(o_.betas[0]);
-      parallel_ranges(r.end - r.begin, kPiece, [&](int64_t begin, int64_t end) {
-        for (int64_t i = r.begin + begin; i < r.begin + end; ++i) value[i] = mean(value[i], z[i]);
-      });
+      const TakeMean<T> take{Mean<T>(o_.betas[0])};
+      for_pieces(r, [&](const UpdateRange& piece) { run_update(piece, take); });
     });
   }
   void check(const OptimizerConfig& config, config::Checker& c) const override {
@@ -122,7 +125,7 @@ class ScheduleFreeAdamW final : public MomentHost<ScheduleFreeOptions> {
   enum Number : size_t { kRate, kWeight };
 };
 
-const bool registered = host_kind().add<ScheduleFreeOptions>(
+const bool registered = add_host<ScheduleFreeOptions>(
     "schedulefree_adamw", "AdamW that averages in place of a falling rate",
     [](const ScheduleFreeOptions& o) { return std::make_unique<ScheduleFreeAdamW>(o); });
 

@@ -71,8 +71,8 @@ class Sgd final : public HostOptimizer {
 };
 
 const bool registered =
-    host_kind().add<SgdOptions>("sgd", "stochastic gradient descent, with momentum if asked",
-                                [](const SgdOptions& o) { return std::make_unique<Sgd>(o); });
+    add_host<SgdOptions>("sgd", "stochastic gradient descent, with momentum if asked",
+                         [](const SgdOptions& o) { return std::make_unique<Sgd>(o); });
 
 }  // namespace
 }  // namespace sing::optim

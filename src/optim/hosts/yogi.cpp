@@ -54,7 +54,7 @@ YogiOptions defaults() {
   return options;
 }
 
-const bool registered = host_kind().add<YogiOptions>(
+const bool registered = add_host<YogiOptions>(
     "yogi", "Adam whose second moment grows and shrinks by small steps",
     [](const YogiOptions& o) { return std::make_unique<Yogi>(o); }, defaults());
 

@@ -34,16 +34,33 @@ class WeightAverage : public PostStep {
     if (weight_) ++count_;
   }
 
+  void undo_step() override {
+    --steps_;
+    // Whether an average was made depends on the step alone, for all but the first.
+    if (weight(steps_, std::max<int64_t>(0, count_ - 1))) --count_;
+  }
+  Rule rule() const override { return {Kind::average, weight_}; }
+  Tensor& state(size_t index) override { return average_.slices[index]; }
+
   bool has_averages() const override { return count_ > 0; }
 
   void swap_averages() override {
     if (count_ == 0) return;
-    for (size_t i = 0; i < average_.slices.size(); ++i)
+    for (size_t i = 0; i < average_.slices.size(); ++i) {
+      Tensor& average = average_.slices[i];
+      if (average.device().type != DeviceType::cpu) {
+        Tensor& value = table_.parameter(i).value;
+        const Tensor trained = value.clone();
+        value.copy_from(average);
+        average.copy_from(trained);
+        continue;
+      }
       with_element(table_.dtype(), [&]<class T>() {
         T* const value = static_cast<T*>(table_.parameter(i).value.mutable_raw());
         std::swap_ranges(value, value + table_.meta(i).numel(),
-                         static_cast<T*>(average_.slices[i].mutable_raw()));
+                         static_cast<T*>(average.mutable_raw()));
       });
+    }
   }
 
   void visit_state(StateVisitor& visitor) override {

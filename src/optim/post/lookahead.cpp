@@ -47,6 +47,11 @@ class LookAhead final : public PostStep {
   }
 
   void end_step() override { ++count_; }
+  void undo_step() override { --count_; }
+  Rule rule() const override {
+    return {Kind::synchronise, sync_ ? std::optional(options_.alpha) : std::nullopt};
+  }
+  Tensor& state(size_t index) override { return slow_.slices[index]; }
 
   void visit_state(StateVisitor& visitor) override {
     // All groups step together, so one counter is the counter of each.

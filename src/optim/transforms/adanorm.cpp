@@ -26,15 +26,16 @@ class AdaNorm final : public GradientTransform {
     for (size_t i = 0; i < maps.size(); ++i) {
       if (!statistics[i].present) continue;
       const double norm = norm_under(maps[i], statistics[i]);
-      double& average = averages_[i];
-      average = options_.r * average + (1 - options_.r) * norm;
-      if (average > norm && norm > 0) maps[i].first_moment = average / norm;
+      maps[i].first_moment = adanorm_lift(averages_[i], norm, options_.r);
     }
   }
   void visit_state(StateVisitor& visitor) override {
     for (size_t i = 0; i < averages_.size(); ++i)
       visitor.visit("optimizer/" + names_[i] + "/adanorm", averages_[i]);
   }
+
+  std::vector<StageRule> rules() const override { return {{StageRule::Kind::adanorm, options_.r}}; }
+  std::span<double> numbers() override { return averages_; }
 
  private:
   AdaNormOptions options_;

@@ -17,8 +17,7 @@ struct AgcOptions {
     f("eps", &AgcOptions::eps, "weights count as at least this long").positive();
   }
   double factor(double weights, double gradient) const {
-    const double longest = clip_factor * std::max(weights, eps);
-    return gradient >= longest ? longest / std::max(gradient, 1e-6) : 1;
+    return agc_scale(weights, gradient, clip_factor, eps);
   }
 };
 
@@ -44,6 +43,9 @@ class Agc final : public GradientTransform {
     weights_->run(values_);
     for (size_t i = 0; i < maps.size(); ++i)
       if (statistics[i].present) clip(statistics[i], weights_->results()[i], scales_[i], maps[i]);
+  }
+  std::vector<StageRule> rules() const override {
+    return {{StageRule::Kind::agc, options_.clip_factor, options_.eps}};
   }
 
  private:

@@ -27,6 +27,8 @@ class Centralize final : public GradientTransform {
       if (statistics[i].present && rows(table.meta(i))) subtract_mean(statistics[i], maps[i]);
   }
 
+  std::vector<StageRule> rules() const override { return {{StageRule::Kind::centre}}; }
+
  private:
   CentralizeOptions options_;
 };

@@ -10,7 +10,7 @@ struct ClipNormOptions {
   static void describe(config::Fields<ClipNormOptions>& f) {
     f("max_norm", &ClipNormOptions::max_norm, "longest norm let through").positive();
   }
-  double factor(double norm) const { return std::min(1.0, max_norm / (norm + 1e-6)); }
+  double factor(double norm) const { return clipping_scale(norm, max_norm); }
 };
 
 class ClipGlobalNorm final : public GradientTransform {
@@ -28,6 +28,9 @@ class ClipGlobalNorm final : public GradientTransform {
     const double factor = options_.factor(std::sqrt(squares));
     for (Affine& map : maps) map.scale *= factor;
   }
+  std::vector<StageRule> rules() const override {
+    return {{StageRule::Kind::clip_global, options_.max_norm}};
+  }
 
  private:
   ClipNormOptions options_;
@@ -42,6 +45,9 @@ class ClipTensorNorm final : public GradientTransform {
     for (size_t i = 0; i < maps.size(); ++i)
       if (statistics[i].present)
         maps[i].scale *= options_.factor(norm_under(maps[i], statistics[i]));
+  }
+  std::vector<StageRule> rules() const override {
+    return {{StageRule::Kind::clip_tensor, options_.max_norm}};
   }
 
  private:

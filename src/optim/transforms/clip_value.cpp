@@ -30,6 +30,10 @@ class ClipValue final : public GradientTransform {
     });
   }
 
+  std::vector<StageRule> rules() const override {
+    return {{StageRule::Kind::clip_value, options_.max_value}};
+  }
+
  private:
   ClipValueOptions options_;
 };

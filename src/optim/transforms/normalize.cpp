@@ -22,6 +22,10 @@ class Normalize final : public GradientTransform {
       if (statistics[i].present) divide_by_norm(statistics[i], options_.eps, maps[i]);
   }
 
+  std::vector<StageRule> rules() const override {
+    return {{StageRule::Kind::normalize, options_.eps}};
+  }
+
  private:
   NormalizeOptions options_;
 };

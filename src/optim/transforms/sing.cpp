@@ -37,6 +37,13 @@ class Sing final : public GradientTransform {
     }
   }
 
+  std::vector<StageRule> rules() const override {
+    std::vector<StageRule> result;
+    if (options_.centralize) result.push_back({StageRule::Kind::centre});
+    if (options_.normalize) result.push_back({StageRule::Kind::normalize, options_.eps});
+    return result;
+  }
+
  private:
   SingOptions options_;
 };

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <memory>
 
+#include "optim/stage_math.h"
 #include "sing/optim/transform.h"
 
 namespace sing::optim {
@@ -17,8 +18,7 @@ inline void subtract_mean(const TensorStatistics& statistics, Affine& map) {
 /// it is dropped. Zero stays zero.
 inline void divide_by_norm(const TensorStatistics& statistics, double eps, Affine& map) {
   map.scale = 1;
-  const double norm = norm_under(map, statistics);
-  if (norm > 0) map.scale = 1 / (norm + eps);
+  map.scale = normalizing_scale(norm_under(map, statistics), eps);
 }
 
 }  // namespace sing::optim
