@@ -120,6 +120,7 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{"different masks", "wait for each other with different masks"},
         Broken{"ended lane", "threads wait for others that have ended"},
         Broken{"dynamic shared memory", "a kernel left its dynamic shared memory"},
+        Broken{"static shared memory", "an index of a kernel left its array"},
         Broken{"stack", "a thread of a kernel has used up its stack"},
         Broken{"threads", "a launch that no device accepts"}));
 

@@ -24,8 +24,8 @@ class DeviceAccess {
 // memory.cpp
 /// What the device claims to have: SING_EMULATOR_MEMORY bytes, else 2 GiB.
 size_t device_memory();
-/// Reports device memory, shared memory and stacks that a touch has left (SIGSEGV), then hands the
-/// signal on to who had it before.
+/// Reports device memory, shared memory and stacks that a touch has left (SIGSEGV) and indices
+/// beyond their arrays (SIGILL), then hands the signal on to who had it before.
 void watch_faults();
 /// Whether `address` lies where a kernel's thread has used up its stack.
 bool in_stack_guard(const void* address);

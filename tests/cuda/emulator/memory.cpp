@@ -72,7 +72,7 @@ Memory& memory() {
   return *instance;
 }
 
-struct sigaction g_before;
+struct sigaction g_before, g_before_traps;
 
 void say(const char* text) {
   [[maybe_unused]] const auto written = write(2, text, std::strlen(text));
@@ -92,6 +92,13 @@ void on_fault(int signal, siginfo_t* info, void*) {
     say("emulator: a kernel left its dynamic shared memory\n");
   }
   sigaction(signal, &g_before, nullptr);  // who meets the same fault again
+}
+
+/// Where a kernel was compiled with -fsanitize=bounds.
+void on_trap(int signal, siginfo_t*, void*) {
+  if (g_access > 0 && pthread_equal(pthread_self(), g_owner))
+    say("emulator: an index of a kernel left its array, in shared or local memory\n");
+  sigaction(signal, &g_before_traps, nullptr);
 }
 
 /// Faults must be told of when a stack is used up, too.
@@ -138,9 +145,11 @@ void watch_faults() {
     struct sigaction action {};
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    return sigaction(SIGSEGV, &action, &g_before) == 0;
+    if (sigaction(SIGSEGV, &action, &g_before) != 0) return false;
+    action.sa_sigaction = on_trap;
+    return sigaction(SIGILL, &action, &g_before_traps) == 0;
   }();
-  if (!watching) fail("SIGSEGV cannot be watched");
+  if (!watching) fail("SIGSEGV and SIGILL cannot be watched");
 }
 
 }  // namespace sing::emulator

@@ -114,6 +114,11 @@ __global__ void waiting_kernel(int* out) {
   if (threadIdx.x == 0) return;
   out[threadIdx.x] = __shfl_sync(0xffffffffu, 1, 1);
 }
+__global__ void static_shared_kernel(int* out, int last) {
+  __shared__ int values[4][5];
+  for (int i = 0; i <= last; ++i) values[3][i] = i;
+  *out = values[3][last];
+}
 __global__ void deep_kernel(int* out) {
   volatile char large[200 << 10];
   for (size_t i = 0; i < sizeof large; i += 1024) large[sizeof large - 1 - i] = 1;
@@ -259,6 +264,7 @@ void break_rule(const std::string& what) {
   if (what == "ended lane") launch(waiting_kernel, {dim3(1), dim3(32)}, Stream{}, out.data());
   if (what == "dynamic shared memory")
     launch(last_byte_kernel, {dim3(1), dim3(1), 64}, Stream{}, out.data(), 65);
+  if (what == "static shared memory") launch(static_shared_kernel, one, Stream{}, out.data(), 5);
   if (what == "stack") launch(deep_kernel, one, Stream{}, out.data());
   if (what == "threads") launch(add_kernel, {dim3(1), dim3(1025)}, Stream{}, out.data(), 1);
 }
