@@ -68,26 +68,86 @@ struct Rules {
   SING_DEVICE static int tile_part(int64_t n) {
     return n < kTileRows ? static_cast<int>(n) : kTileRows;
   }
-  /// What the weights (i, j) and (i, j + 1) or (i + 1, j) are multiplied by.
-  SING_DEVICE void kept(float (&factor)[2], int64_t i, int64_t j, bool next_is_key) const {
-    factor[0] = factor[1] = 1;
+  SING_DEVICE uint32_t drops(const RandomWords& words) const {
+    uint32_t bits = 0;
+#pragma unroll
+    for (int w = 0; w < 4; ++w) bits |= (words.at[w] < s.drop_below ? 1u : 0u) << w;
+    return bits;
+  }
+  SING_DEVICE RandomWords words_of(int64_t i, int64_t j) const {
+    return random_block(key, attention_index(s, b, h, i, j) / 4);
+  }
+  SING_DEVICE uint32_t drops_one(int64_t i, int64_t j) const {
+    return random_word(key, attention_index(s, b, h, i, j)) < s.drop_below ? 1 : 0;
+  }
+  /// Bit 4 n + 2 r + c: whether weight (i + 8 r, j + 8 n + 2 t + c) is dropped, for the half of a
+  /// product that has keys as its columns. All lanes must call it.
+  SING_DEVICE uint32_t dropped_by_queries(int64_t i, int64_t j) const {
+    uint32_t dropped = 0;
     if constexpr (kExtras) {
-      if (s.drop_below == 0) return;
-      const uint64_t first = attention_index(s, b, h, i, j);
-      const RandomWords words = random_block(key, first / 4);
-      uint32_t one, two;
-      if (next_is_key && first % 2 == 0) {  // both are of one block
-        one = first % 4 == 0 ? words.at[0] : words.at[2];
-        two = first % 4 == 0 ? words.at[1] : words.at[3];
-      } else {
-        one = random_word(key, first);
-        two = random_word(key, first + (next_is_key ? 1 : static_cast<uint64_t>(s.keys)));
+      if (s.drop_below == 0) return 0;
+      const int t = lane_of().t;
+      if (s.keys % 4 != 0) {
+#pragma unroll 1
+        for (int k = 0; k < 16; ++k)
+          dropped |= drops_one(i + k / 2 % 2 * 8, j + k / 4 * 8 + 2 * t + k % 2) << k;
+        return dropped;
       }
-      factor[0] = one < s.drop_below ? 0.0f : s.keep_scale;
-      factor[1] = two < s.drop_below ? 0.0f : s.keep_scale;
+      // A block of random numbers serves two lanes: each makes those of every other column of
+      // eight.
+      const int odd = t % 2;
+      uint32_t own = 0;
+#pragma unroll
+      for (int k = 0; k < 4; ++k)
+        own |= drops(words_of(i + k % 2 * 8, j + (k / 2 * 2 + odd) * 8 + t / 2 * 4)) << (4 * k);
+      const uint32_t other = __shfl_xor_sync(0xffffffffu, own, 1);
+#pragma unroll
+      for (int n = 0; n < kHalf; ++n)
+#pragma unroll
+        for (int r = 0; r < 2; ++r)
+          dropped |= ((n % 2 == odd ? own : other) >> ((n / 2 * 2 + r) * 4 + 2 * odd) & 3)
+                     << (4 * n + 2 * r);
     }
+    return dropped;
+  }
+  /// The same for a product that has queries as its columns: weight (i + 8 n + 2 t + c, j + g + 8
+  /// r).
+  SING_DEVICE uint32_t dropped_by_keys(int64_t i, int64_t j) const {
+    uint32_t dropped = 0;
+    if constexpr (kExtras) {
+      if (s.drop_below == 0) return 0;
+      const Lane at = lane_of();
+      if (s.keys % 4 != 0) {
+#pragma unroll 1
+        for (int k = 0; k < 16; ++k)
+          dropped |= drops_one(i + k / 4 * 8 + 2 * at.t + k % 2, j + at.g + k / 2 % 2 * 8) << k;
+        return dropped;
+      }
+      // Four lanes with neighbouring keys share blocks: each makes those of one column of eight.
+      const int quarter = at.g % 4, lane = 4 * at.g + at.t;
+      uint32_t own = 0;
+#pragma unroll
+      for (int k = 0; k < 4; ++k)
+        own |= drops(words_of(i + quarter * 8 + 2 * at.t + k / 2, j + at.g / 4 * 4 + k % 2 * 8))
+               << (4 * k);
+#pragma unroll
+      for (int n = 0; n < kHalf; ++n) {
+        const uint32_t from = __shfl_sync(0xffffffffu, own, (lane & ~12) | n << 2);
+#pragma unroll
+        for (int k = 0; k < 4; ++k)
+          dropped |= (from >> (4 * k + quarter) & 1) << (4 * n + k % 2 * 2 + k / 2);
+      }
+    }
+    return dropped;
+  }
+  /// What weight 4 n + 2 r + c is multiplied by.
+  SING_DEVICE float factor(uint32_t dropped, int place) const {
+    if constexpr (kExtras) return (dropped >> place & 1) != 0 ? 0.0f : s.keep_scale;
+    return 1;
   }
 };
+
+static_assert(kHalf == 4, "masks of dropped weights have 16 bits");
 
 template <bool kExtras>
 __global__ void __launch_bounds__(kTileThreads, 4)
@@ -133,6 +193,7 @@ __global__ void __launch_bounds__(kTileThreads, 4)
                               : SING_HIDDEN;
           best[i / 2] = Maximum()(weights[n][i], best[i / 2]);
         }
+      const uint32_t dropped = rules.dropped_by_queries(query[0], first + half);
       float shrink[2], base[2], part[2] = {};
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
@@ -151,12 +212,7 @@ __global__ void __launch_bounds__(kTileThreads, 4)
         }
         if constexpr (kExtras)
 #pragma unroll
-          for (int r = 0; r < 2; ++r) {
-            float factor[2];
-            rules.kept(factor, query[r], first + half + n * 8 + 2 * at.t, true);
-            weights[n][2 * r] *= factor[0];
-            weights[n][2 * r + 1] *= factor[1];
-          }
+          for (int i = 0; i < 4; ++i) weights[n][i] *= rules.factor(dropped, 4 * n + i);
       }
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
@@ -250,25 +306,24 @@ __global__ void __launch_bounds__(kTileThreads, 3)
       Fragments<kHalf> weights, products;
       multiply_rows(weights, k_tile, q_tile, half);
       multiply_rows(products, v_tile, grad_tile, half);
+      const uint32_t dropped = rules.dropped_by_keys(first + half, work.first + at.warp * kSlice);
 #pragma unroll
       for (int n = 0; n < kHalf; ++n)
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
           const int column = half + n * 8 + 2 * at.t;
           const int64_t j = work.first + at.row + 8 * r, i = first + column;
-          float factor[2];
-          rules.kept(factor, i, j, false);
 #pragma unroll
           for (int c = 0; c < 2; ++c) {
+            const float factor = rules.factor(dropped, 4 * n + 2 * r + c);
             // Queries that do not exist have an infinite log-sum, but no mask either.
             const bool visible = column + c >= seen_from[r] && (!kExtras || i + c < s.queries);
             const float score = visible
                                     ? rules.score(weights[n][2 * r + c], i + c, j, at.row + 8 * r)
                                     : SING_HIDDEN;
             const float w = fast_exp2(score - rows.log_sum[column + c]);
-            weights[n][2 * r + c] = w * factor[c];
-            products[n][2 * r + c] =
-                w * (products[n][2 * r + c] * factor[c] - rows.delta[column + c]);
+            weights[n][2 * r + c] = w * factor;
+            products[n][2 * r + c] = w * (products[n][2 * r + c] * factor - rows.delta[column + c]);
           }
           if constexpr (kWhole)
             store_pair(&scores_tile[at.row + 8 * r][column], products[n][2 * r],
@@ -342,21 +397,21 @@ __global__ void __launch_bounds__(kTileThreads, kExtras ? 3 : 4)
       Fragments<kHalf> weights, products;
       multiply_rows(weights, q_tile, k_tile, half);
       multiply_rows(products, grad_tile, v_tile, half);
+      const uint32_t dropped = rules.dropped_by_queries(work.first + at.row, first + half);
 #pragma unroll
       for (int n = 0; n < kHalf; ++n)
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
           const int row = at.row + 8 * r, column = half + n * 8 + 2 * at.t;
           const int64_t i = work.first + row, j = first + column;
-          float factor[2];
-          rules.kept(factor, i, j, true);
 #pragma unroll
           for (int c = 0; c < 2; ++c) {
+            const float factor = rules.factor(dropped, 4 * n + 2 * r + c);
             const float score = column + c < seen[r]
                                     ? rules.score(weights[n][2 * r + c], i, j + c, column + c)
                                     : SING_HIDDEN;
             const float w = fast_exp2(score - rows.log_sum[row]);
-            products[n][2 * r + c] = w * (products[n][2 * r + c] * factor[c] - rows.delta[row]);
+            products[n][2 * r + c] = w * (products[n][2 * r + c] * factor - rows.delta[row]);
           }
         }
       add_weighted(query_sums, products, k_tile, half / kSlice);

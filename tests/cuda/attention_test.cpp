@@ -202,9 +202,21 @@ TEST(CudaAttention, OneTileOfKeys) {
 }
 
 TEST(CudaAttention, SeveralTiles) {
-  check({.queries = 70, .keys = 130, .dim = 64, .value_dim = 64, .heads = 1});
-  check({.queries = 129, .keys = 129, .dim = 24, .value_dim = 24, .causal = true, .packed = true});
-  check({.queries = 130, .keys = 70, .dim = 8, .value_dim = 8, .causal = true});
+  check({.queries = 70, .keys = 130, .dim = 64, .value_dim = 64, .batch = 1, .heads = 1});
+  check({.queries = 129,
+         .keys = 129,
+         .dim = 24,
+         .value_dim = 24,
+         .causal = true,
+         .packed = true,
+         .batch = 1});
+  check({.queries = 130,
+         .keys = 70,
+         .dim = 8,
+         .value_dim = 8,
+         .causal = true,
+         .batch = 1,
+         .heads = 1});
 }
 
 TEST(CudaAttention, Masks) {
@@ -234,7 +246,7 @@ TEST(CudaAttention, Dropout) {
   for (const int64_t keys : {47, 48})  // pairs of weights in one block of random numbers, and not
     check({.queries = 33, .keys = keys, .dim = 16, .value_dim = 16, .dropout = 0.25});
   check({.queries = 66,
-         .keys = 75,
+         .keys = 76,
          .dim = 16,
          .value_dim = 16,
          .causal = true,
