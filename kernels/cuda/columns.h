@@ -10,6 +10,12 @@
 
 namespace sing::cuda {
 
+/// a / b of numbers that are not negative; a division of 64 bits takes some five times as long.
+SING_DEVICE int64_t quotient(int64_t a, int64_t b) {
+  if (((a | b) >> 32) == 0) return static_cast<uint32_t>(a) / static_cast<uint32_t>(b);
+  return a / b;
+}
+
 inline constexpr int kColumnThreads = 256;
 /// Rows that a thread loads before it uses the first, so that enough bytes are under way.
 inline constexpr int kColumnUnroll = 4;

@@ -161,12 +161,6 @@ __global__ void finish_kernel(const double* row_loss, const double* row_scale, i
 /// Rows of up to this many classes are a warp's work.
 constexpr int64_t kWarpClasses = 2048;
 
-template <int kThreads>
-Grid grid_of_rows(int64_t rows) {
-  constexpr int kRows = kRowsPerBlock<kThreads>;
-  return {dim3(static_cast<unsigned>((rows + kRows - 1) / kRows)), dim3(kRowBlock<kThreads>), 0};
-}
-
 void forward(const kernels::CrossEntropyFwdArgs& args) {
   const bool each = args.reduction == Reduction::none;
   dispatch_floating("cross_entropy", args.dtype, [&](auto tag) {
@@ -186,9 +180,9 @@ void forward(const kernels::CrossEntropyFwdArgs& args) {
                                  fault()};
       if (args.rows == 0) return;
       if (args.classes <= kWarpClasses)
-        launch(forward_kernel<T, I, kWarp>, grid_of_rows<kWarp>(args.rows), args.stream, job);
+        launch(forward_kernel<T, I, kWarp>, one_row_grid<kWarp>(args.rows), args.stream, job);
       else
-        launch(forward_kernel<T, I, kBlockRowThreads>, grid_of_rows<kBlockRowThreads>(args.rows),
+        launch(forward_kernel<T, I, kBlockRowThreads>, one_row_grid<kBlockRowThreads>(args.rows),
                args.stream, job);
     });
   });
@@ -265,9 +259,9 @@ void backward(const kernels::CrossEntropyBwdArgs& args) {
           args.reduction == Reduction::mean,
           packs};
       if (args.classes <= kWarpClasses)
-        launch(backward_kernel<T, I, kWarp>, grid_of_rows<kWarp>(args.rows), args.stream, job);
+        launch(backward_kernel<T, I, kWarp>, one_row_grid<kWarp>(args.rows), args.stream, job);
       else
-        launch(backward_kernel<T, I, kBlockRowThreads>, grid_of_rows<kBlockRowThreads>(args.rows),
+        launch(backward_kernel<T, I, kBlockRowThreads>, one_row_grid<kBlockRowThreads>(args.rows),
                args.stream, job);
     });
   });

@@ -117,12 +117,6 @@ __global__ void forward_any_kernel(ForwardJob<T> job) {
   }
 }
 
-template <int kThreads>
-Grid one_row_grid(int64_t rows) {
-  return {
-      dim3(static_cast<unsigned>((rows + kRowsPerBlock<kThreads> - 1) / kRowsPerBlock<kThreads>)),
-      dim3(kRowBlock<kThreads>), 0};
-}
 /// Rows of up to this many columns that no registers hold are a warp's work.
 constexpr int64_t kWarpCols = 2048;
 

@@ -9,12 +9,6 @@ namespace {
 using kernels::ReduceOp;
 using Dims = std::array<int64_t, kMaxRank>;
 
-SING_DEVICE int64_t divide(int64_t a, int64_t b) {
-  // A division of 64-bit numbers takes some five times as long.
-  if (((a | b) >> 32) == 0) return static_cast<uint32_t>(a) / static_cast<uint32_t>(b);
-  return a / b;
-}
-
 /// Offsets of elements in row-major order of some dimensions.
 struct Places {
   int rank;
@@ -23,7 +17,7 @@ struct Places {
   SING_DEVICE int64_t operator()(int64_t i) const {
     int64_t offset = 0;
     for (int d = rank - 1; d > 0; --d) {
-      const int64_t rest = divide(i, dims[d]);
+      const int64_t rest = quotient(i, dims[d]);
       offset += (i - rest * dims[d]) * strides[d];
       i = rest;
     }
@@ -97,7 +91,7 @@ __global__ void sum_rows_kernel(SumJob<T> job) {
   constexpr int kGroups = kColumnThreads / kGroup;
   const int64_t group = static_cast<int64_t>(blockIdx.x) * kGroups + threadIdx.x / kGroup;
   const int own = static_cast<int>(threadIdx.x) % kGroup;
-  const int64_t k = divide(group, job.chunks), chunk = group - k * job.chunks;
+  const int64_t k = quotient(group, job.chunks), chunk = group - k * job.chunks;
   double sum = 0;
   if (k < job.kept_count) {
     const T* x = job.x + job.kept(k);

@@ -105,6 +105,12 @@ inline constexpr int kRowBlock = kThreads == kWarp ? kWarpRowThreads : kBlockRow
 template <int kThreads>
 inline constexpr int kRowsPerBlock = kRowBlock<kThreads> / kThreads;
 
+/// One row for every group of kThreads.
+template <int kThreads>
+Grid one_row_grid(int64_t rows) {
+  constexpr int kRows = kRowsPerBlock<kThreads>;
+  return {dim3(static_cast<unsigned>((rows + kRows - 1) / kRows)), dim3(kRowBlock<kThreads>), 0};
+}
 /// Every group takes one row, or where there are many about four: what all rows share (weights) is
 /// then read once for them.
 template <int kThreads>

@@ -148,11 +148,6 @@ __global__ void backward_lines_kernel(BackwardJob<T> job) {
         slope<T>(job.log, to_value(grad[i * job.inner]), to_value(y[i * job.inner]), sum));
 }
 
-template <int kThreads>
-Grid grid_of_rows(int64_t rows) {
-  constexpr int kRows = kRowsPerBlock<kThreads>;
-  return {dim3(static_cast<unsigned>((rows + kRows - 1) / kRows)), dim3(kRowBlock<kThreads>), 0};
-}
 /// Calls run.operator()<kGroup>() for lines that no registers hold.
 template <class Run>
 void with_group(int64_t n, int64_t inner, Run&& run) {
@@ -179,7 +174,7 @@ void forward(const kernels::SoftmaxArgs& args) {
                             args.inner,
                             args.log};
     const auto rows = [&]<int kItems, int kThreads>() {
-      launch(forward_rows_kernel<T, kItems, kThreads>, grid_of_rows<kThreads>(lines), args.stream,
+      launch(forward_rows_kernel<T, kItems, kThreads>, one_row_grid<kThreads>(lines), args.stream,
              job);
     };
     if (args.inner == 1 && args.n % kPack<T> == 0 && aligned_for_packs(16, args.x, args.y) &&
@@ -204,7 +199,7 @@ void backward(const kernels::SoftmaxBackwardArgs& args) {
                              args.inner,
                              args.log};
     const auto rows = [&]<int kItems, int kThreads>() {
-      launch(backward_rows_kernel<T, kItems, kThreads>, grid_of_rows<kThreads>(lines), args.stream,
+      launch(backward_rows_kernel<T, kItems, kThreads>, one_row_grid<kThreads>(lines), args.stream,
              job);
     };
     if (args.inner == 1 && args.n % kPack<T> == 0 &&
