@@ -80,19 +80,18 @@ Task model_task(const std::string& name, Tensors tensors, bool bf16) {
     loss.backward();
     return loss;
   };
-  const auto pass = [task] {
+  const std::function<void()> queue = [task] {
     task.optimizer->zero_grad();
     *task.loss = task.forward_backward();
+    task.optimizer->launch_step();
   };
   // On a GPU as a training run does it: from the third step on a graph is replayed.
-  task.step = [task, pass, step = int64_t{0}, on_device = std::function<void()>(pass)]() mutable {
-    if (step == 2 && g_device.type != DeviceType::cpu) {
-      std::string note;
-      on_device = bench::replayed(g_device, pass, &note);
-      if (!note.empty()) std::fprintf(stderr, "not a graph: %s\n", note.c_str());
-    }
-    on_device();
-    task.optimizer->step({.step = step++});
+  task.step = [task, queue, step = int64_t{0},
+               graph = std::shared_ptr<backend::Replay>()]() mutable {
+    task.optimizer->prepare_step({.step = step});
+    if (++step == 3 && g_device.type != DeviceType::cpu)
+      graph = backend::runtime(g_device).capture(queue, nullptr);
+    graph ? graph->launch() : queue();
   };
   return task;
 }
@@ -138,7 +137,10 @@ Task optimizer_task(Tensors tensors) {
   optim::ParamTable& table = task.optimizer->table();
   for (size_t i = 0; i < table.size(); ++i)
     table.gradient(i).copy_from(gradients.at(table.meta(i).name).to(g_device));
-  task.step = [task, step = int64_t{0}]() mutable { task.optimizer->step({.step = step++}); };
+  task.step = [task, step = int64_t{0}]() mutable {
+    task.optimizer->prepare_step({.step = step++});
+    task.optimizer->launch_step();
+  };
   return task;
 }
 
@@ -153,6 +155,7 @@ Tensors first_results(const std::string& what, const Task& task) {
   Tensors out;
   if (what == "optimizer") {
     task.step();
+    task.optimizer->finish_step();
     for (const nn::Parameter* p : std::as_const(*task.module).parameters())
       out[p->name] = p->value.to(Device{}).clone();
     return out;
@@ -192,6 +195,7 @@ int run(int argc, char** argv) {
     if (line.starts_with("losses ")) {
       for (int n = std::stoi(line.substr(7)); n > 0; --n) {
         task.step();
+        task.optimizer->finish_step();
         std::printf("%.9g ", task.loss->detach().to(DType::f32).to(Device{}).item());
       }
       std::printf("\n");
@@ -201,6 +205,7 @@ int run(int argc, char** argv) {
     const double cpu = processor_seconds();
     const auto wall = std::chrono::steady_clock::now();
     for (int n = std::stoi(line); n > 0; --n) task.step();
+    if (task.optimizer) task.optimizer->finish_step();
     runtime.synchronize(runtime.stream(0));
     std::printf("%.9f %.9f\n", processor_seconds() - cpu,
                 std::chrono::duration<double>(std::chrono::steady_clock::now() - wall).count());

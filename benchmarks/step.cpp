@@ -1,7 +1,7 @@
 // A whole training step, cut into its parts, with what it asks of the system.
 //   bench_step [quickstart|vit_s] [--device cuda] [--batch N] [--threads N] [--seconds S]
 //              [--optimizer sing|adamw] [--bf16] [--graph] [--json FILE]
-// On a GPU the parts are times of the device; --graph replays forward and backward as one graph.
+// On a GPU the parts are times of the device; --graph replays whole steps.
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -128,33 +128,56 @@ struct Training {
 int run_on_device(const Settings& settings, Device device) {
   Training training(settings, device);
   backend::DeviceRuntime& runtime = backend::runtime(device);
+  optim::Optimizer& optimizer = *training.optimizer;
   const std::function<void()> pass = [&] {
-    training.optimizer->zero_grad();
+    optimizer.zero_grad();
     training.forward().backward();
   };
-  const std::function<void()> update = [&] { training.optimizer->step({.step = training.step++}); };
+  const auto prepare = [&] { optimizer.prepare_step({.step = training.step++}); };
+  const std::function<void()> update = [&] { optimizer.launch_step(); };
+  const std::function<void()> both = [&] { pass(), update(); };
   const Instant before_first = Instant::now();
-  pass(), update();
-  runtime.synchronize(runtime.stream(0));
+  prepare(), both(), optimizer.finish_step();
   const double first = (Instant::now() - before_first).wall;
-  for (int i = 0; i < 2; ++i) pass(), update();
-  std::string note;
-  const auto passes = settings.graph ? bench::replayed(device, pass, &note) : pass;
-  const int64_t requests = runtime.memory().requests;
+  for (int i = 0; i < 2; ++i) prepare(), both(), optimizer.finish_step();
+
   std::vector<double> pass_times, update_times;
   const Instant start = Instant::now();
   do {
-    pass_times.push_back(bench::device_seconds(device, passes));
+    pass_times.push_back(bench::device_seconds(device, pass));
+    prepare();
     update_times.push_back(bench::device_seconds(device, update));
+    optimizer.finish_step();
   } while ((Instant::now() - start).wall < settings.seconds);
+
+  std::string note;
+  std::unique_ptr<backend::Replay> graph;
+  if (settings.graph) {
+    prepare();
+    try {
+      graph = runtime.capture(both, nullptr);
+      graph->launch();
+    } catch (const Error& error) {
+      note = error.what();
+      both();
+    }
+    optimizer.finish_step();
+  }
   // Steps in a row, as a training run queues them: what the host adds shows here only.
-  const int in_a_row = settings.seconds > 0 ? 20 : 1;
+  const int64_t requests = runtime.memory().requests;
+  const int in_a_row = settings.seconds > 0 ? 50 : 1;
+  double host = 0;
   const double whole = bench::device_seconds(device,
                                              [&] {
-                                               for (int i = 0; i < in_a_row; ++i)
-                                                 passes(), update();
+                                               const Instant begun = Instant::now();
+                                               for (int i = 0; i < in_a_row; ++i) {
+                                                 prepare();
+                                                 graph ? graph->launch() : both();
+                                               }
+                                               host = (Instant::now() - begun).cpu / in_a_row;
                                              }) /
                        in_a_row;
+  optimizer.finish_step();
   const auto median = [](std::vector<double>& x) {
     std::ranges::sort(x);
     return x[x.size() / 2];
@@ -165,13 +188,13 @@ int run_on_device(const Settings& settings, Device device) {
       "{:.4f}, "
       "\"first_step_ms\": {:.1f}, \"images_per_s\": {:.0f}, \"tflops\": {:.2f}, \"peak_mib\": "
       "{:.1f}, "
-      "\"requests_per_step\": {:.3f}}}\n",
+      "\"requests_per_step\": {:.3f}, \"graph_nodes\": {}, \"host_us\": {:.1f}}}\n",
       settings.workload, training.workload.batch, settings.optimizer, settings.bf16,
-      settings.graph && note.empty(), json_quoted(note), 1e3 * whole, 1e3 * median(pass_times),
+      graph != nullptr, json_quoted(note), 1e3 * whole, 1e3 * median(pass_times),
       1e3 * median(update_times), 1e3 * first, static_cast<double>(training.workload.batch) / whole,
       training.flops() / whole * 1e-12, static_cast<double>(runtime.memory().peak) / (1 << 20),
-      static_cast<double>(runtime.memory().requests - requests) /
-          static_cast<double>(pass_times.size()));
+      static_cast<double>(runtime.memory().requests - requests) / in_a_row,
+      graph ? graph->nodes() : 0, 1e6 * host);
   fmt::print("{}", text);
   if (!settings.json.empty()) std::ofstream(settings.json) << text;
   return 0;

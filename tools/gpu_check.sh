@@ -163,8 +163,8 @@ battery() {  # name of the JSON, filter, wrapper...
   return 1
 }
 # Tests of the emulator say nothing about a card.
-stage_ops() { battery ops "$(fast 'OpCase/add.*:OpCase/sum.*:OpCase/relu.*' '*-*mulator*:*BrokenRule*:*Optim*')"; }
-stage_optim() { battery optim '*Optim*'; }
+stage_ops() { battery ops "$(fast 'OpCase/add.*:OpCase/sum.*:OpCase/relu.*' '*-*mulator*:*BrokenRule*:*CudaHosts*:*CudaOptimizer*')"; }
+stage_optim() { battery optim "$(fast 'CudaOptimizer.*' '*CudaHosts*:*CudaOptimizer*')"; }
 sanitizer() {
   local tool shard shards=8 pids=() ok=0
   [ "$emulated" ] && { echo "left out: the emulator is its own checker"; return 0; }
@@ -182,12 +182,15 @@ sanitizer() {
 stage_memcheck() { sanitizer memcheck; }
 stage_racecheck() { sanitizer racecheck; }
 
+# A rehearsal is about the script: hardly any work.
+small="data.batch_size=2 data.train_size=16 data.test_size=2 model.depth=1 model.dim=16 model.num_heads=1"
 train_run() {  # name, config, steps, device, more...
   local name=$1 config=$2 steps=$3 device=$4
   shift 4
   "$build/sing-train" -q -c "$config" -o "$work/runs" -n "$name" --max-steps "$steps" --device "$device" \
     log.every=1st log.samples=0 eval.every=100000st checkpoint.every="$steps"st "$@" >"$work/$name.log" 2>&1 ||
     { cat "$work/$name.log"; return 1; }
+  grep -q "device=\"$device" "$work/runs/$name/latest/log.txt" || { echo "$name did not run on $device"; return 1; }
 }
 losses() { sed -n 's/.*"step":\([0-9]*\),.*"train\/loss":\([^,}]*\).*/\1 \2/p' "$work/runs/$1/latest/metrics.jsonl"; }
 # Steps are logged in f32 on both sides: the first ten may differ by rounding only, later ones by what
@@ -225,7 +228,8 @@ stage_train() {
     set -- $pair
     [ "$emulated" ] && [ "$1" = conv ] && continue  # minutes on emulated threads
     for device in cpu cuda; do
-      train_run "$1-$device" "$2" "$steps" "$device" $(fast data.batch_size=2 data.batch_size=32) || return 1
+      # shellcheck disable=SC2046
+      train_run "$1-$device" "$2" "$steps" "$device" $(fast "$small" data.batch_size=32) || return 1
     done
     agree "$1" "$steps" | tee -a "$out/train.json"
     [ "${PIPESTATUS[0]}" -eq 0 ] || ok=1
@@ -236,12 +240,13 @@ stage_train() {
 weights() { (cd "$work/runs/$1/latest/checkpoints/last" && cat model.safetensors optimizer.safetensors | sha256sum | cut -c1-16); }
 stage_resume() {
   local half whole size
-  half=$(fast 2 30) whole=$(fast 4 60) size=$(fast data.batch_size=2 data.batch_size=32)
-  train_run straight configs/quickstart.yaml "$whole" cuda "$size" || return 1
-  train_run again configs/quickstart.yaml "$whole" cuda "$size" || return 1
-  train_run resumed configs/quickstart.yaml "$half" cuda "$size" || return 1
+  half=$(fast 2 30) whole=$(fast 4 60)
+  read -ra size <<<"$(fast "$small" data.batch_size=32)"
+  train_run straight configs/quickstart.yaml "$whole" cuda "${size[@]}" || return 1
+  train_run again configs/quickstart.yaml "$whole" cuda "${size[@]}" || return 1
+  train_run resumed configs/quickstart.yaml "$half" cuda "${size[@]}" || return 1
   # The same command again goes on where it was.
-  train_run resumed configs/quickstart.yaml "$whole" cuda "$size" || return 1
+  train_run resumed configs/quickstart.yaml "$whole" cuda "${size[@]}" || return 1
   printf '{"straight": "%s", "again": "%s", "resumed": "%s"}\n' "$(weights straight)" "$(weights again)" "$(weights resumed)" |
     tee "$out/resume.json"
   [ "$(weights straight)" = "$(weights again)" ] || { echo "two equal runs differ"; return 1; }
@@ -257,16 +262,14 @@ stage_bench() {
   return $ok
 }
 stage_step() {
-  local options ok=0
+  local options
   for options in "--bf16" "--bf16 --graph" "--bf16 --graph --optimizer adamw" "--graph"; do
     # shellcheck disable=SC2086
     "$build/benchmarks/bench_step" $(fast quickstart vit_s) --device cuda --batch "$(fast 1 512)" --seconds "$(fast 0 3)" \
-      $options --json "$work/step.json" || { ok=1; continue; }
-    cat "$work/step.json"
+      $options
   done | tee "$work/steps"
   grep '^{' "$work/steps" >"$out/step.json"
-  [ "$(wc -l <"$out/step.json")" -eq 4 ] || ok=1
-  return $ok
+  [ "$(wc -l <"$out/step.json")" -eq 4 ]  # one for each that did not fail
 }
 stage_peers() {
   [ "$emulated" ] && { echo "left out: there is nothing to compare with"; return 0; }
