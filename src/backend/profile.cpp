@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "sing/backend/layer_scope.h"
 #include "sing/backend/runtime.h"
 #include "sing/core/error.h"
 
@@ -80,7 +81,7 @@ bool profiling() {
 void enter_span(const char* name) {
   if (t_recorder == nullptr) return;
   Profile::Recorder& r = *t_recorder;
-  ProfileSpan span{.name = name, .parent = r.open.empty() ? -1 : r.open.back()};
+  ProfileSpan span{.name = name, .layer = layer(), .parent = r.open.empty() ? -1 : r.open.back()};
   span.end = -1;
   r.open.push_back(static_cast<int>(r.spans.size()));
   r.spans.push_back(std::move(span));

@@ -29,6 +29,13 @@ std::string Trainer::first_bad_value() const {
   for (const nn::Parameter* parameter : model_.parameters())
     if (const std::string kind = bad_kind(parameter->value); !kind.empty())
       return "first bad value: " + kind + " in the weight " + parameter->name;
+  if (deferred_) {  // gradients of another step by now
+    const int first = optimizer_.statistics().first_nonfinite;
+    if (first >= 0)
+      return "first bad value: NaN or Inf in the gradient of " +
+             optimizer_.table().meta(static_cast<size_t>(first)).name;
+    return "inputs, targets and weights are finite: it arose in the forward pass";
+  }
   // Backward passes run from the last layer to the first, so the last tensor was hit first.
   const std::vector<nn::Parameter*> parameters = model_.parameters();
   for (auto it = parameters.rbegin(); it != parameters.rend(); ++it)

@@ -11,8 +11,8 @@ namespace sing::train {
 
 /// What a loader for `device` walks over: the data set, or the numbers of its samples where the
 /// device makes them into batches.
-std::shared_ptr<const data::Dataset> on_device(std::shared_ptr<const data::Dataset> dataset,
-                                               Device device);
+SING_API std::shared_ptr<const data::Dataset> on_device(
+    std::shared_ptr<const data::Dataset> dataset, Device device);
 
 /// Batches of a loader where the model is. On the CPU they are the loader's own. On a device they
 /// lie at the same addresses every time; what fetch_ahead() fetched travels on the copy stream

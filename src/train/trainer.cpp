@@ -10,12 +10,19 @@
 #include "sing/nn/context.h"
 #include "sing/train/console.h"
 #include "sing/train/signals.h"
+#include "train/deferred.h"
 #include "train/feed.h"
 #include "train/recent.h"
 
 namespace sing::train {
 
 Callback::~Callback() = default;
+bool Callback::wants_numbers(const Trainer&) const {
+  return true;
+}
+bool Callback::within_step() const {
+  return true;
+}
 
 void Counters::visit_state(StateVisitor& v) {
   v.visit("counters/step", step);
@@ -41,7 +48,11 @@ Trainer::Trainer(TrainerOptions options, nn::Model& model, const nn::Loss& loss,
       feed_(std::make_unique<Feed>(loader, options_.device)),
       optimizer_(optimizer),
       recent_(std::make_unique<Recent>()),
-      keeps_statistics_(AveragedStatistics::wanted(optimizer, model)) {}
+      keeps_statistics_(AveragedStatistics::wanted(optimizer, model)) {
+  // A spike that an update has to answer must be known before it.
+  if (options_.device.type != DeviceType::cpu && options_.spike.policy == SpikePolicy::warn)
+    deferred_ = std::make_unique<Deferred>(options_.device, model, options_.graph);
+}
 
 Trainer::~Trainer() = default;
 
@@ -91,6 +102,7 @@ Outcome Trainer::run() {
   outcome_.reset();
   failed_ = false;
   model_.train(true);
+  prepare_graph();
   try {
     notify(Event::run_begin);
     while (!outcome_) {
@@ -104,7 +116,8 @@ Outcome Trainer::run() {
       } else if (stop_wanted() || !micro_step()) {
         end = Outcome::stopped;  // also when the loader was interrupted
       }
-      if (end) outcome_ = end;
+      // What is queued may have been bad: then there is more to do.
+      if (end && settle()) outcome_ = end;
       counters_.seconds = seconds_before_ + monotonic_seconds() - started_;
     }
     notify(Event::run_end);
@@ -137,9 +150,13 @@ bool Trainer::micro_step() {
   if (counters_.micro == 0) {
     if (counters_.position == 0) notify(Event::epoch_begin);
     window_start_ = counters_;
-    buffers_before_.clear();
-    for (const NamedTensor& buffer : model_.buffers())
-      buffers_before_.push_back(buffer.tensor.clone());
+    if (deferred_) {
+      open_deferred_window();
+    } else {
+      buffers_before_.clear();
+      for (const NamedTensor& buffer : model_.buffers())
+        buffers_before_.push_back(buffer.tensor.clone());
+    }
   }
   const double asked = monotonic_seconds();
   {
@@ -150,6 +167,10 @@ bool Trainer::micro_step() {
 
   const int64_t size = batch_.size();
   const bool left_out = is_skipped();
+  if (deferred_ && !left_out) {
+    queue_micro_step();
+    return true;
+  }
   double value = 0;
   if (!left_out) {
     // Dropout masks follow from the number of this forward pass in the run.
@@ -222,6 +243,7 @@ void Trainer::finish_epoch() {
     counters_.position = 0;
   }
   counters_.seconds = seconds_before_ + monotonic_seconds() - started_;
+  if (!settle_if_wanted()) return;
   notify(Event::step_end);
   if (epoch_done) notify(Event::epoch_end);
 }
@@ -249,10 +271,16 @@ void Trainer::restored() {
     window_start_.window_loss = 0;
     window_start_.position = counters_.position - counters_.micro * loader_.options().batch_size;
     window_start_.samples = counters_.samples - (counters_.position - window_start_.position);
+    if (deferred_) {
+      deferred_->open = {window_start_, buffers_before_, {}};
+      deferred_->loss.fill(counters_.window_loss);
+    }
   }
 }
 
 void Trainer::visit_state(StateVisitor& visitor) {
+  SING_ASSERT(settled());
+  if (deferred_ && counters_.micro > 0) counters_.window_loss = deferred_->loss.item();
   counters_.visit_state(visitor);
   recent_->loss.visit_state("recent/loss", visitor);
   recent_->raw_norm.visit_state("recent/raw_norm", visitor);

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "sing/core/json.h"
+#include "sing/tensor/safetensors.h"
 #include "support/program.h"
 #include "support/toy_experiment.h"
 
@@ -118,6 +119,51 @@ TEST(DeviceWords, ACheckNeedsNone) {
       run_program("sing-train", words, {"SING_BACKEND_PATH=/nowhere/libsing_cuda.so"});
   EXPECT_EQ(run.code, 0) << run.error;
   EXPECT_THAT(run.output, ::testing::ContainsRegex("memory +[0-9.]+ MiB on cuda"));
+}
+
+/// 64 pictures at once need some 2 MB; there are 1.5.
+TEST(DevicePrograms, OutOfMemoryHasATableAndASizeThatFits) {
+  const Toy toy("cuda");
+  std::vector<std::string> words = toy.words;
+  for (const char* word : {"data.train_size=64", "data.batch_size=64", "train.accumulate=1"})
+    words.emplace_back(word);
+  const Finished run = run_program(
+      "sing-train", words, {kEmulated, "SING_EMULATOR_MEMORY=1500000", "SING_CUDA_CACHE=off"});
+  EXPECT_EQ(run.code, 6) << run.error;
+  EXPECT_THAT(run.error, HasSubstr("error[E0602]: out of GPU memory at step 1, "));
+  EXPECT_THAT(run.error, HasSubstr("of 1.43 MiB: activations "));
+  EXPECT_THAT(run.error, HasSubstr("fits: data.batch_size: 32 with train.accumulate: 2"));
+}
+
+/// Trains on the device, then measures and predicts there and on the processor.
+TEST(DevicePrograms, TrainEvaluateAndPredict) {
+  const Toy toy("cuda");
+  const Finished trained = run_program("sing-train", toy.words, {kEmulated});
+  ASSERT_EQ(trained.code, 0) << trained.error;
+  EXPECT_THAT(trained.error, HasSubstr("emulated device, compute capability 9.0"));
+  const std::string run = toy.folder / "runs/toy/latest";
+  double values[2];
+  for (const int there : {0, 1}) {
+    const Finished eval =
+        run_program("sing-eval", {run, "--device", there ? "cuda" : "cpu", "--json"}, {kEmulated});
+    ASSERT_EQ(eval.code, 0) << eval.error;
+    values[there] = parse_json(eval.output, "eval").at("metrics").at("eval/test/mse").as_double();
+  }
+  // f32 on both sides, sums in other orders.
+  EXPECT_NEAR(values[1], values[0], 1e-5);
+  save_tensors(toy.folder / "in.safetensors", {{"image", Tensor::full({3, 1, 24, 24}, 0.5)}});
+  std::vector<double> outputs[2];
+  for (const int there : {0, 1}) {
+    const std::string out = toy.folder / (there ? "cuda.safetensors" : "cpu.safetensors");
+    const Finished predict = run_program(
+        "sing-predict",
+        {run, toy.folder / "in.safetensors", "--device", there ? "cuda" : "cpu", "-o", out},
+        {kEmulated});
+    ASSERT_EQ(predict.code, 0) << predict.error;
+    outputs[there] = load_tensors(out).at("prediction").to_vector();
+  }
+  ASSERT_EQ(outputs[0].size(), outputs[1].size());
+  for (size_t i = 0; i < outputs[0].size(); ++i) EXPECT_NEAR(outputs[1][i], outputs[0][i], 1e-5);
 }
 
 }  // namespace

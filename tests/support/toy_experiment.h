@@ -12,6 +12,7 @@
 #include "sing/train/session.h"
 #include "sing/train/trainer.h"
 #include "support/temporary_folder.h"
+#include "train/feed.h"
 
 namespace sing::test {
 
@@ -52,20 +53,27 @@ inline train::LoadedConfig load_text(const std::string& text,
 /// Everything a run needs in memory, no files.
 class ToyRun {
  public:
-  explicit ToyRun(const std::vector<std::string>& overrides = {}, int workers = 1)
-      : loaded(load_text(toy_config(), overrides)), experiment(loaded.config) {
+  explicit ToyRun(const std::vector<std::string>& overrides = {}, int workers = 1,
+                  Device device = {}, const char* config = toy_config())
+      : loaded(load_text(config, overrides)), experiment(loaded.config) {
+    experiment.place(device);
     experiment.initialize_model();
     optimizer = experiment.make_optimizer();
     data::LoaderOptions loading = data::loader_options(experiment.batches(), data::Split::train,
                                                        static_cast<uint64_t>(loaded.config.seed));
     loading.workers = workers;
-    loader = std::make_unique<data::Loader>(experiment.source().open(data::Split::train), loading);
+    loading.device = device;
+    loader = std::make_unique<data::Loader>(
+        train::on_device(experiment.source().open(data::Split::train), device), loading);
     train::TrainerOptions options;
     options.seed = static_cast<uint64_t>(loaded.config.seed);
     options.accumulate = loaded.config.train.accumulate;
     options.total_steps = experiment.total_steps();
     options.on_nonfinite = loaded.config.train.on_nonfinite;
     options.spike = loaded.config.train.spike;
+    options.precision = experiment.precision();
+    options.device = device;
+    options.graph = loaded.config.train.graph == train::GraphUse::automatic;
     trainer = std::make_unique<train::Trainer>(options, experiment.model(), experiment.loss(),
                                                *loader, *optimizer);
   }
@@ -83,6 +91,19 @@ class ToyRun {
   std::unique_ptr<optim::Optimizer> optimizer;
   std::unique_ptr<data::Loader> loader;
   std::unique_ptr<train::Trainer> trainer;
+};
+
+/// Calls a function at each event without holding a device up: nothing has to be settled for it.
+class Watch : public train::Callback {
+ public:
+  explicit Watch(std::function<void(train::Event, train::Trainer&)> call)
+      : call_(std::move(call)) {}
+  void on_event(train::Event event, train::Trainer& trainer) override { call_(event, trainer); }
+  bool wants_numbers(const train::Trainer&) const override { return false; }
+  bool within_step() const override { return false; }
+
+ private:
+  std::function<void(train::Event, train::Trainer&)> call_;
 };
 
 /// Calls a function at each event.

@@ -18,7 +18,8 @@ namespace sing::backend {
 /// its time: events see neither the kernels of a library call apart nor a gap inside an op.
 struct ProfileSpan {
   const char* name;
-  int parent = -1;  ///< index of the span around it
+  const char* layer = nullptr;  ///< it belongs to
+  int parent = -1;              ///< index of the span around it
   double begin = 0, end = 0;
   double device_begin = 0, device_end = 0;
   std::vector<double> launches;  ///< device time at the end of each launch of this backend

@@ -43,6 +43,11 @@ inline config::EnumNames<Recompute> enum_names(Recompute) {
   return {{"none", Recompute::none}, {"auto", Recompute::automatic}, {"all", Recompute::all}};
 }
 
+enum class GraphUse : uint8_t { automatic, off };
+inline config::EnumNames<GraphUse> enum_names(GraphUse) {
+  return {{"auto", GraphUse::automatic}, {"off", GraphUse::off}};
+}
+
 struct SpikeOptions {
   SpikePolicy policy = SpikePolicy::warn;
   double factor = 5;  ///< times the median of the last 100 steps
@@ -65,6 +70,7 @@ struct TrainOptions {
   SpikeOptions spike;
   bool deterministic = true;
   Recompute recompute = Recompute::none;
+  GraphUse graph = GraphUse::automatic;
 
   static void describe(config::Fields<TrainOptions>& f) {
     using Unit = config::Duration::Unit;
@@ -88,6 +94,10 @@ struct TrainOptions {
     f("deterministic", &TrainOptions::deterministic,
       "the same bits on every run with the same build and thread count");
     f("recompute", &TrainOptions::recompute, "recompute block activations in the backward pass");
+    f("graph", &TrainOptions::graph,
+      "auto captures the step of a GPU after a few of equal shapes and replays it, off queues it "
+      "op "
+      "by op; the same numbers");
   }
 };
 

@@ -27,6 +27,13 @@ class SING_API Callback {
  public:
   virtual ~Callback();
   virtual void on_event(Event event, Trainer& trainer) = 0;
+  /// Whether it will look at numbers or weights of the step that has just been queued, at step_end
+  /// or epoch_end. On a GPU the host then waits for the device; otherwise loss, norms and medians
+  /// are those of a step a few before (Trainer::settled).
+  virtual bool wants_numbers(const Trainer& trainer) const;
+  /// Whether loss_ready and gradients_ready have to come before the update. On a GPU a step is
+  /// replayed as a whole (train.graph) only when no callback wants that.
+  virtual bool within_step() const;
 };
 
 }  // namespace sing::train

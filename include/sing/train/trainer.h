@@ -44,7 +44,8 @@ struct TrainerOptions {
   NonfinitePolicy on_nonfinite = NonfinitePolicy::stop;
   SpikeOptions spike;
   Precision precision = Precision::f32;
-  Device device;  ///< of the model; the loader's options name it too
+  Device device;      ///< of the model; the loader's options name it too
+  bool graph = true;  ///< on a GPU: replay whole steps
 };
 
 enum class Outcome : uint8_t {
@@ -88,6 +89,11 @@ class SING_API Trainer {
   int64_t steps_per_epoch() const;
   /// Epochs done, with the fraction of the present one.
   double epoch() const;
+  /// Whether the numbers are those of the last step. On a GPU steps are queued, and accounted for
+  /// every few steps or when a callback wants numbers.
+  bool settled() const;
+  /// Kernels and copies of the graph that steps are replayed from; 0: there is none.
+  int64_t graph_nodes() const;
   /// Set while callbacks run on run_end.
   std::optional<Outcome> outcome() const { return outcome_; }
   bool failed() const { return failed_; }
@@ -120,9 +126,23 @@ class SING_API Trainer {
   struct Recent;  // losses and norms of the last 100 updates
   bool ended() const;
   bool stop_wanted() const;
+  void prepare_graph();
   bool micro_step();
   void update();
   void finish_epoch();
+  // On a device that the host does not wait for (deferred.cpp).
+  struct Window;
+  struct Deferred;
+  void open_deferred_window();
+  void queue_micro_step();
+  void queue_pass(double weight, int64_t number);
+  void queue_update();
+  bool replay(bool last, double weight, int64_t number);
+  void close_deferred_window();
+  bool settle_if_wanted();
+  /// Waits for what is queued. False when some of it was bad and the run goes on from before it.
+  bool settle();
+  void account(const Window& window, double loss);
   void handle_nonfinite(const std::string& what);
   bool is_spike(double loss) const;
   std::string spike_text(double loss) const;
@@ -142,6 +162,7 @@ class SING_API Trainer {
   const nn::Loss& loss_;
   data::Loader& loader_;
   std::unique_ptr<Feed> feed_;
+  std::unique_ptr<Deferred> deferred_;  // nullptr: each step is waited for
   optim::Optimizer& optimizer_;
   std::vector<std::shared_ptr<Callback>> callbacks_;
   Counters counters_;

@@ -102,6 +102,11 @@ bool Allocator::give_back_free_blocks() {
   return any;
 }
 
+void Allocator::trim() {
+  const std::lock_guard lock(mutex_);
+  give_back_free_blocks();
+}
+
 void Allocator::release(void* memory, size_t bytes, cudaStream_t stream) noexcept {
   const std::lock_guard lock(mutex_);
   const size_t size = granted(bytes);

@@ -27,6 +27,8 @@ class Allocator {
   void use_pool(int pool);
   /// A pool whose graph is gone: its blocks become common.
   void dissolve_pool(int pool);
+  /// Gives large blocks that nobody uses back to the driver, which waits for the device.
+  void trim();
   size_t granted(size_t bytes) const;
   backend::MemoryStatistics statistics() const;
   void reset_peak();

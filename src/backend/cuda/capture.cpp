@@ -105,6 +105,9 @@ std::unique_ptr<backend::StreamMark> Runtime::mark(bool timed) {
 std::unique_ptr<backend::Replay> Runtime::capture(const std::function<void()>& work,
                                                   const uint64_t* random_epoch) {
   const int pool = ++last_pool_;
+  // The graph takes blocks of its own, which would come on top of those of the steps before.
+  check(cudaStreamSynchronize(compute_stream()), "work queued before");
+  allocator_.trim();
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t executable = nullptr;
   try {

@@ -16,6 +16,8 @@ class DisplayCallback : public Callback {
   DisplayCallback(const Experiment& experiment, Console& console, std::shared_ptr<EvalBoard> board,
                   std::shared_ptr<Rates> rates, std::shared_ptr<SaveCallback> save);
   void on_event(Event event, Trainer& trainer) override;
+  bool wants_numbers(const Trainer&) const override { return false; }
+  bool within_step() const override { return false; }
 
  private:
   Progress collect(Trainer& trainer) const;

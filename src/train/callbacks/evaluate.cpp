@@ -45,6 +45,10 @@ EvaluateCallback::EvaluateCallback(Experiment& experiment, std::shared_ptr<EvalB
   }
 }
 
+bool EvaluateCallback::wants_numbers(const Trainer& trainer) const {
+  return !experiment_.measures().empty() && interval_.due(trainer.counters().step);
+}
+
 void EvaluateCallback::on_event(Event event, Trainer& trainer) {
   const bool ended = event == Event::run_end && trainer.outcome() != Outcome::stopped;
   if (ended && experiment_.measures().empty()) {  // the last checkpoint is to be used all the same

@@ -37,6 +37,8 @@ class EvaluateCallback : public Callback {
   EvaluateCallback(Experiment& experiment, std::shared_ptr<EvalBoard> board, int64_t limit,
                    StatisticsRequest statistics);
   void on_event(Event event, Trainer& trainer) override;
+  bool wants_numbers(const Trainer& trainer) const override;
+  bool within_step() const override { return false; }
   /// Told how many samples of an evaluation are done.
   std::function<void(int64_t done, int64_t total)> progress;
 

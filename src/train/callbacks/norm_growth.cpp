@@ -36,7 +36,7 @@ std::optional<std::string> NormGrowth::observe(const optim::Optimizer& optimizer
 }
 
 void NormGrowthCallback::on_event(Event event, Trainer& trainer) {
-  if (event != Event::step_end) return;
+  if (event != Event::step_end || !trainer.settled()) return;
   const auto text = growth_.observe(trainer.optimizer());
   if (text && trainer.warn) trainer.warn("W0531", *text);
 }

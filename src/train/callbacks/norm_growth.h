@@ -31,6 +31,8 @@ class SING_API NormGrowth {
 class NormGrowthCallback : public Callback {
  public:
   void on_event(Event event, Trainer& trainer) override;
+  bool wants_numbers(const Trainer&) const override { return false; }
+  bool within_step() const override { return false; }
 
  private:
   NormGrowth growth_;

@@ -17,6 +17,8 @@ class SING_API ProfileCallback : public Callback {
   ProfileCallback(int64_t start, int64_t count, std::string folder, Console& console)
       : start_(start), count_(count), folder_(std::move(folder)), console_(console) {}
   void on_event(Event event, Trainer& trainer) override;
+  bool wants_numbers(const Trainer&) const override { return false; }
+  bool within_step() const override { return false; }
 
  private:
   void begin(Trainer& trainer);

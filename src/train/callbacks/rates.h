@@ -18,6 +18,8 @@ class RatesCallback : public Callback {
  public:
   explicit RatesCallback(std::shared_ptr<Rates> rates) : rates_(std::move(rates)) {}
   void on_event(Event event, Trainer& trainer) override;
+  bool wants_numbers(const Trainer&) const override { return false; }
+  bool within_step() const override { return false; }
 
  private:
   void open(Trainer& trainer);

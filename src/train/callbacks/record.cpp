@@ -17,6 +17,11 @@ RecordCallback::RecordCallback(const Experiment& experiment, const std::string& 
     tensors_.emplace(*options_.tensors_every, experiment.steps_per_epoch());
 }
 
+bool RecordCallback::wants_numbers(const Trainer& trainer) const {
+  const int64_t step = trainer.counters().step;
+  return step == 1 || interval_.due(step) || (tensors_ && tensors_->due(step));
+}
+
 void RecordCallback::on_event(Event event, Trainer& trainer) {
   const Counters& counters = trainer.counters();
   const MetricsLog::Position position{counters.step, trainer.epoch(), counters.samples};

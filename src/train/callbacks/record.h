@@ -17,6 +17,8 @@ class RecordCallback : public Callback {
   RecordCallback(const Experiment& experiment, const std::string& path, bool resumed,
                  std::shared_ptr<EvalBoard> board, std::shared_ptr<Rates> rates);
   void on_event(Event event, Trainer& trainer) override;
+  bool wants_numbers(const Trainer& trainer) const override;
+  bool within_step() const override { return false; }
 
  private:
   const LogOptions options_;

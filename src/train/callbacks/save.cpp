@@ -13,6 +13,10 @@ SaveCallback::SaveCallback(const Experiment& experiment, CheckpointStore& store,
       facts_(std::move(facts)),
       interval_(experiment.config().checkpoint.every, experiment.steps_per_epoch()) {}
 
+bool SaveCallback::wants_numbers(const Trainer& trainer) const {
+  return interval_.due(trainer.counters().step);
+}
+
 void SaveCallback::on_event(Event event, Trainer& trainer) {
   const Counters& counters = trainer.counters();
   switch (event) {
@@ -26,7 +30,8 @@ void SaveCallback::on_event(Event event, Trainer& trainer) {
       }
       break;
     case Event::step_end:
-      if (interval_.due(counters.step)) save(trainer, false);
+      // By the clock it may have become due since the trainer asked; then at the next step.
+      if (interval_.due(counters.step) && trainer.settled()) save(trainer, false);
       break;
     case Event::eval_end:
       if (board_->latest_is_best) {

@@ -19,6 +19,8 @@ class SaveCallback : public Callback {
   SaveCallback(const Experiment& experiment, CheckpointStore& store, Console& console,
                std::shared_ptr<EvalBoard> board, JsonValue facts);
   void on_event(Event event, Trainer& trainer) override;
+  bool wants_numbers(const Trainer& trainer) const override;
+  bool within_step() const override { return false; }
   /// Now, if the present state is not saved already (statistics for averaged weights included).
   /// Failures are counted, not thrown, until too many came in a row; `must`: thrown at once.
   void save(Trainer& trainer, bool must);

@@ -71,6 +71,7 @@ std::string profile_trace(const std::vector<ProfileSpan>& spans, const ProfileHe
     const std::string phase = phase_of(spans, i).name;
     JsonValue arguments = JsonValue::object(
         {{"operands", span.operands}, {"read", span.bytes_read}, {"written", span.bytes_written}});
+    if (span.layer) arguments.set("layer", std::string(span.layer));
     if (span.flops > 0) arguments.set("flops", span.flops);
     JsonValue host = slice(span.name, phase, kHostRow, span.begin, span.end);
     host.set("args", arguments);

@@ -13,9 +13,9 @@ namespace {
 
 /// Keys a continued run may change: they do not touch the sequence of weights.
 constexpr std::string_view kFree[] = {
-    "name",         "log",           "checkpoint",     "eval",          "expect",
-    "data.workers", "data.prefetch", "data.on_device", "train.threads", "train.max_time",
-    "train.device"};
+    "name",          "log",          "checkpoint",     "eval",
+    "expect",        "data.workers", "data.prefetch",  "data.on_device",
+    "train.threads", "train.graph",  "train.max_time", "train.device"};
 
 bool is_free(std::string_view key) {
   return std::any_of(std::begin(kFree), std::end(kFree), [&](std::string_view free) {

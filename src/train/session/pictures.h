@@ -28,6 +28,8 @@ class PictureCallback : public Callback {
   PictureCallback(const RunFolder& folder, std::shared_ptr<EvalBoard> board)
       : folder_(folder), board_(std::move(board)) {}
   void on_event(Event event, Trainer& trainer) override;
+  bool wants_numbers(const Trainer&) const override { return false; }
+  bool within_step() const override { return false; }
   /// Path of the newest panel; empty when there is none.
   const std::string& panel() const { return panel_; }
 

@@ -216,6 +216,7 @@ void Session::train(SessionReport& report) {
   trainer_options.spike = config.train.spike;
   trainer_options.precision = precision;
   trainer_options.device = device;
+  trainer_options.graph = config.train.graph == GraphUse::automatic;
   Trainer trainer(trainer_options, experiment.model(), experiment.loss(), loader, *optimizer);
 
   if (!options_.config_source.empty()) console_->head("config", options_.config_source);

@@ -33,6 +33,8 @@ class TrajectoryCallback final : public Callback {
                      const RunFolder& folder)
       : landscape_(landscape), start_(start), label_(std::move(label)), folder_(folder) {}
 
+  bool wants_numbers(const Trainer&) const override { return false; }
+  bool within_step() const override { return false; }
   void on_event(Event event, Trainer& trainer) override {
     const bool ended = event == Event::run_end && trainer.outcome() != Outcome::stopped;
     if (event != Event::eval_end && !ended) return;
