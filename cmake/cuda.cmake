@@ -64,7 +64,6 @@ file(GLOB_RECURSE SING_CUDA_LIBRARY_SOURCES CONFIGURE_DEPENDS
 # say so, since the same files are a part of libsing.
 file(GLOB SING_CUDA_OPTIM CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/optim/device/*.cu
   ${PROJECT_SOURCE_DIR}/src/optim/hosts/*.cpp)
-list(FILTER SING_CUDA_OPTIM EXCLUDE REGEX "/(adafactor|muon|newton_schulz)\\.cpp$")
 function(sing_optim_wrappers out folder suffix)
   set(wrappers "")
   foreach(file IN LISTS SING_CUDA_OPTIM)

@@ -216,7 +216,10 @@ SING_DEVICE void sums_pack(const UpdateRecord& r, const Rule& rule,
 #pragma unroll
     for (int s = 0; s < Rule::kSlots; ++s) state[s] = slots[s].at[k];
     double out[Rule::kSums];
-    rule.terms(x, g, first, state, out);
+    if constexpr (requires { rule.terms(x, g, first, state, out, at); })
+      rule.terms(x, g, first, state, out, at + k);
+    else
+      rule.terms(x, g, first, state, out);
 #pragma unroll
     for (int s = 0; s < Rule::kSlots; ++s) slots[s].at[k] = state[s];
 #pragma unroll

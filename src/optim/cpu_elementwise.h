@@ -210,11 +210,13 @@ void load_gradient(UpdateRange range, int64_t begin, int64_t end, T* out) {
   run_best<LoadBody<T>>(typename LoadBody<T>::Args{range, out});
 }
 
+/// Elements of one piece of for_pieces.
+inline constexpr int64_t kRangePiece = 16384;
+
 /// Calls f(piece) for pieces of the range, in parallel.
 template <class F>
 void for_pieces(const UpdateRange& whole, const F& f) {
-  constexpr int64_t kPiece = 16384;
-  parallel_ranges(whole.end - whole.begin, kPiece, [&](int64_t begin, int64_t end) {
+  parallel_ranges(whole.end - whole.begin, kRangePiece, [&](int64_t begin, int64_t end) {
     UpdateRange piece = whole;
     piece.begin = whole.begin + begin;
     piece.end = whole.begin + end;

@@ -23,7 +23,7 @@ std::unique_ptr<HostOptimizer> Optimizer::make_host(
   optim_host(device.type, {component.name(), options, host});
   if (!host)
     throw NotImplementedError("host " + component.name() + " does not run on " +
-                              name_of(device.type) + " yet; train on the CPU or take another host");
+                              name_of(device.type) + "; train on the CPU or take another host");
   return host;
 }
 

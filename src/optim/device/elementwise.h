@@ -9,6 +9,9 @@ namespace sing::optim {
 // Names of their own: a program may hold both lives of a host.
 inline namespace on_device {
 
+/// Where this backend keeps its tensors.
+Device device_of_backend();
+
 template <class Functor>
 void record(UpdateKernel kernel, const UpdateRange& range, const Functor& functor) {
   static_assert(std::is_trivially_copyable_v<Functor> && sizeof(Functor) <= cuda::kRuleBytes &&
@@ -20,6 +23,7 @@ template <class Update>
 void run_update(const UpdateRange& range, const Update& update) {
   record(&cuda::launch_update<Update>, range, update);
 }
+/// Terms may also want the index of the element, as a last argument.
 template <class Terms>
 void run_sums(const UpdateRange& range, const Terms& terms) {
   static_assert(Terms::kSums <= cuda::kChunkSums);

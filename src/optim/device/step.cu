@@ -7,8 +7,15 @@
 #include "optim/add_host.h"
 #include "optim/device.h"
 #include "optim/device/chain.h"
+#include "optim/device/elementwise.h"
 
 namespace sing::optim {
+
+Device on_device::device_of_backend() {
+  int index = 0;
+  cuda::check(cudaGetDevice(&index), "asking for the device");
+  return {DeviceType::cuda, static_cast<int16_t>(index)};
+}
 
 DeviceHosts& device_hosts() {
   static DeviceHosts hosts;

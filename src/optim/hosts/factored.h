@@ -35,6 +35,7 @@ struct FactorRule {
   }
 };
 
+#if !defined(SING_OPTIM_DEVICE)
 /// g' of elements [begin, begin + n), from inside a body of run_best.
 template <class T>
 SING_ALWAYS_INLINE void load_piece(const UpdateRange& r, int64_t begin, int64_t n, T* out) {
@@ -248,5 +249,7 @@ struct FactoredRoots {
     return mean > 0 ? std::sqrt(row[matrix * layout.rows + i] / mean) : 0;
   }
 };
+
+#endif
 
 }  // namespace sing::optim

@@ -2,10 +2,11 @@
 // dimensions, which are taken as [first dimension, all others]. Vectors, embeddings and the head
 // have an optimizer of their own. In the authors' file the iteration is in bf16; here it is in the
 // dtype of the parameters.
+#include <map>
+
 #include "optim/elementwise.h"
 #include "optim/hosts/adam.h"
 #include "optim/hosts/newton_schulz.h"
-#include "sing/core/thread_pool.h"
 
 namespace sing::optim {
 namespace {
@@ -71,15 +72,12 @@ struct MuonStep {
   SING_ALWAYS_INLINE T operator()(T theta, T, T* s) const { return theta - rate * s[0]; }
 };
 
-constexpr int64_t kPiece = 16384;
-
-class Muon final : public HostOptimizer {
+class MuonRule : public HostOptimizer {
  public:
-  explicit Muon(const MuonOptions& options) : o_(options) {}
+  explicit MuonRule(const MuonOptions& options) : o_(options) {}
   const HostOptions& common() const override { return o_; }
   bool decoupled_by_default(bool) const override { return true; }
   bool has_momentum() const override { return true; }
-  bool elementwise() const override { return false; }
   std::vector<SlotSpec> slots() const override { return {{"m"}}; }
   bool takes(const TensorMeta& meta) const override {
     constexpr uint32_t kOthers =
@@ -88,63 +86,33 @@ class Muon final : public HostOptimizer {
   }
   const config::Component<host_kind>* auxiliary() const override { return &o_.auxiliary; }
 
-  void attach(std::span<const TensorMeta* const> tensors) override {
+ protected:
+  /// Room for the iteration on the largest of the tensors, and the elements it has.
+  int64_t reserve(std::span<const TensorMeta* const> tensors, Device device) {
     int64_t elements = 0, short_side = 0;
     for (const TensorMeta* meta : tensors) {
       elements = std::max(elements, meta->numel());
       short_side = std::max(short_side, std::min(meta->rows, meta->cols));
     }
-    if (elements == 0) return;
-    orthogonal_.reserve(tensors[0]->dtype, elements, short_side);
-    sums_.resize(static_cast<size_t>((elements - 1) / kPiece + 1));
+    if (elements > 0)
+      orthogonal_.reserve({.dtype = tensors[0]->dtype, .device = device}, elements, short_side);
+    return elements;
   }
-
-  void update(const UpdateRange& r) const override {
-    if (r.end == 0) return;
-    // Storage order permutes the columns of channels-last filters, which changes nothing here.
-    UpdateRange whole = r;
-    whole.slots[1] = orthogonal_.input();
-    with_element(r.dtype, [&]<class T>() {
-      const double norm = direction<T>(whole);
-      whole.slots[0] =
-          const_cast<void*>(orthogonal_.run(r.meta->rows, r.meta->cols, norm, o_.ns_steps));
-      const MuonStep<T> step{static_cast<T>(r.lr * scale(*r.meta))};
-      pieces(whole, [&](const UpdateRange& piece) { run_update(piece, step); });
-    });
-  }
-
- private:
-  template <class F>
-  static void pieces(const UpdateRange& whole, const F& f) {
-    parallel_ranges(whole.end, kPiece, [&](int64_t begin, int64_t end) {
-      UpdateRange piece = whole;
-      piece.begin = begin;
-      piece.end = end;
-      f(piece);
-    });
-  }
-
-  /// Writes the direction; returns its norm.
+  /// The average goes on; the direction is written to the second slot, its squares are summed.
   template <class T>
-  double direction(const UpdateRange& whole) const {
-    const double momentum = whole.momentum.value_or(o_.momentum);
-    pieces(whole, [&](UpdateRange piece) {
-      double& sum = sums_[static_cast<size_t>(piece.begin / kPiece)];
-      sum = 0;
-      piece.sums = &sum;
-      with_flags(
-          [&]<bool kNesterov>() {
-            run_sums(piece, MuonDirection<T, kNesterov>{static_cast<T>(momentum),
-                                                        static_cast<T>(1 - momentum)});
-          },
-          o_.nesterov);
-    });
-    double squares = 0;
-    for (int64_t begin = 0; begin < whole.end; begin += kPiece)
-      squares += sums_[static_cast<size_t>(begin / kPiece)];
-    return std::sqrt(squares);
+  void take_direction(const UpdateRange& r) const {
+    const double momentum = r.momentum.value_or(o_.momentum);
+    with_flags(
+        [&]<bool kNesterov>() {
+          run_sums(r, MuonDirection<T, kNesterov>{static_cast<T>(momentum),
+                                                  static_cast<T>(1 - momentum)});
+        },
+        o_.nesterov);
   }
-
+  template <class T>
+  MuonStep<T> step(const UpdateRange& r) const {
+    return {static_cast<T>(r.lr * scale(*r.meta))};
+  }
   double scale(const TensorMeta& meta) const {
     const double rows = static_cast<double>(meta.rows), cols = static_cast<double>(meta.cols);
     return o_.scale == MuonScale::spectral ? std::sqrt(std::max(1.0, rows / cols))
@@ -153,8 +121,77 @@ class Muon final : public HostOptimizer {
 
   MuonOptions o_;
   mutable NewtonSchulz orthogonal_;
+};
+
+#if defined(SING_OPTIM_DEVICE)
+/// All directions first, then the iterations, then all steps.
+class Muon final : public MuonRule {
+ public:
+  using MuonRule::MuonRule;
+  int passes() const override { return 2; }
+  void attach(std::span<const TensorMeta* const> tensors) override {
+    reserve(tensors, device_of_backend());
+    for (const TensorMeta* meta : tensors)
+      directions_[meta] = Tensor::empty({meta->numel()}, {.device = device_of_backend()});
+  }
+  void update(const UpdateRange& r) const override {
+    UpdateRange range = r;
+    void* const direction = directions_.at(r.meta).mutable_raw();
+    if (r.pass == 0) {
+      range.slots[1] = direction;
+      return take_direction<float>(range);
+    }
+    range.slots[0] = direction;
+    run_update(range, step<float>(range));
+  }
+  void end_pass(int, std::span<UpdateRange> tensors) override {
+    for (const UpdateRange& r : tensors)
+      if (r.end > 0)
+        orthogonal_.run(directions_.at(r.meta), r.meta->rows, r.meta->cols, std::sqrt(r.totals[0]),
+                        o_.ns_steps, true);
+  }
+
+ private:
+  mutable std::map<const TensorMeta*, Tensor> directions_;
+};
+#else
+class Muon final : public MuonRule {
+ public:
+  using MuonRule::MuonRule;
+  bool elementwise() const override { return false; }
+  void attach(std::span<const TensorMeta* const> tensors) override {
+    const int64_t elements = reserve(tensors, {});
+    if (elements == 0) return;
+    direction_ = Tensor::empty({elements}, {.dtype = tensors[0]->dtype});
+    sums_.resize(static_cast<size_t>((elements - 1) / kRangePiece + 1));
+  }
+
+  void update(const UpdateRange& r) const override {
+    if (r.end == 0) return;
+    // Storage order permutes the columns of channels-last filters, which changes nothing here.
+    UpdateRange whole = r;
+    whole.slots[1] = direction_.mutable_raw();
+    with_element(r.dtype, [&]<class T>() {
+      for_pieces(whole, [&](UpdateRange piece) {
+        double& sum = sums_[static_cast<size_t>(piece.begin / kRangePiece)];
+        sum = 0;
+        piece.sums = &sum;
+        take_direction<T>(piece);
+      });
+      double squares = 0;
+      for (int64_t begin = 0; begin < whole.end; begin += kRangePiece)
+        squares += sums_[static_cast<size_t>(begin / kRangePiece)];
+      whole.slots[0] = const_cast<void*>(orthogonal_.run(direction_, r.meta->rows, r.meta->cols,
+                                                         std::sqrt(squares), o_.ns_steps, false));
+      for_pieces(whole, [&](const UpdateRange& piece) { run_update(piece, step<T>(piece)); });
+    });
+  }
+
+ private:
+  mutable Tensor direction_;
   mutable std::vector<double> sums_;
 };
+#endif
 
 const bool registered =
     add_host<MuonOptions>("muon", "orthogonal steps for matrices, another host for the rest",
