@@ -1,6 +1,7 @@
 // Layer and root-mean-square normalisation of rows. A row that fits is held in registers, so that
-// forward reads x once and writes y once; backward sums the gradients of weight and bias on the
-// way, per block, and a second launch adds the blocks in their order.
+// forward reads x once and writes y once; a branch is read beside x, and their sum written beside
+// y. Backward sums the gradients of weight and bias on the way, per block, and a second launch adds
+// the blocks in their order.
 #include "kernels/layer_norm.h"
 
 #include "kernels/cuda/columns.h"
@@ -11,8 +12,8 @@ namespace {
 
 template <class T>
 struct ForwardJob {
-  const T *x, *weight, *bias;
-  T* y;
+  const T *x, *branch, *weight, *bias;
+  T *y, *sum;
   float *mean, *rstd;
   int64_t rows, cols;
   float eps;
@@ -21,17 +22,26 @@ struct ForwardJob {
 
 /// Blocks that a multiprocessor must hold for enough bytes to be under way; left alone the compiler
 /// keeps every element as f32 too, in twice the registers.
-template <int kItems, int kThreads>
+/// A branch brings twice the bytes, and takes registers to hold them.
+template <int kItems, int kThreads, bool kBranch>
 inline constexpr int kForwardBlocks = (kItems == 1   ? 8
-                                       : kItems == 2 ? 8
-                                       : kItems == 3 ? 6
-                                                     : 5) /
+                                       : kItems == 2 ? (kBranch ? 6 : 8)
+                                       : kItems == 3 ? (kBranch ? 4 : 6)
+                                                     : (kBranch ? 3 : 5)) /
                                       (kThreads == kWarp ? 1 : 2);
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+inline constexpr int kBackwardBlocksOfTwo = 3;  // code for sm_100 takes a few registers more
+#else
+inline constexpr int kBackwardBlocksOfTwo = 4;
+#endif
 template <int kItems, int kThreads>
-inline constexpr int kBackwardBlocks = (kItems < 3 ? 4 : 2) / (kThreads == kWarp ? 1 : 2);
+inline constexpr int kBackwardBlocks = (kItems == 1   ? 4
+                                        : kItems == 2 ? kBackwardBlocksOfTwo
+                                                      : 2) /
+                                       (kThreads == kWarp ? 1 : 2);
 
-template <class T, int N, int kItems, int kThreads>
-__global__ void __launch_bounds__(kRowBlock<kThreads>, (kForwardBlocks<kItems, kThreads>))
+template <class T, int N, int kItems, int kThreads, bool kBranch>
+__global__ void __launch_bounds__(kRowBlock<kThreads>, (kForwardBlocks<kItems, kThreads, kBranch>))
     forward_kernel(ForwardJob<T> job) {
   constexpr int kRows = kRowsPerBlock<kThreads>;
   const int own = static_cast<int>(threadIdx.x) % kThreads;
@@ -39,14 +49,26 @@ __global__ void __launch_bounds__(kRowBlock<kThreads>, (kForwardBlocks<kItems, k
   const int64_t step = static_cast<int64_t>(gridDim.x) * kRows;
   int64_t row = static_cast<int64_t>(blockIdx.x) * kRows + threadIdx.x / kThreads;
   if (row >= job.rows) return;  // a whole group, which meets no other
-  RowPart<T, kItems, kThreads> weight, bias, x, next;
+  RowPart<T, kItems, kThreads> weight, bias, x, next, next_branch;
   if (job.weight != nullptr) weight.load(job.weight, own, packs);
   if (job.bias != nullptr) bias.load(job.bias, own, packs);
   const float n = static_cast<float>(job.cols);
   next.load(job.x + row * job.cols, own, packs);
+  if constexpr (kBranch) next_branch.load(job.branch + row * job.cols, own, packs);
   for (; row < job.rows; row += step) {
     x = next;
-    if (row + step < job.rows) next.load(job.x + (row + step) * job.cols, own, packs);
+    if constexpr (kBranch) {
+#pragma unroll
+      for (int i = 0; i < kItems; ++i) {
+        x.packs[i] = words_of<T>([&](int k) { return next.value(i, k) + next_branch.value(i, k); });
+        if (own + i * kThreads < packs)
+          reinterpret_cast<Words<T>*>(job.sum + row * job.cols)[own + i * kThreads] = x.packs[i];
+      }
+    }
+    if (row + step < job.rows) {
+      next.load(job.x + (row + step) * job.cols, own, packs);
+      if constexpr (kBranch) next_branch.load(job.branch + (row + step) * job.cols, own, packs);
+    }
     float mean = 0, square = 0;
     if (job.centred) {
 #pragma unroll
@@ -86,7 +108,8 @@ __global__ void __launch_bounds__(kRowBlock<kThreads>, (kForwardBlocks<kItems, k
   }
 }
 
-/// Any row: it is read three times, the last two from the caches.
+/// Any row: it is read three times (its sum with the branch, where there is one), mostly from the
+/// caches.
 template <class T, int kThreads>
 __global__ void forward_any_kernel(ForwardJob<T> job) {
   const int own = static_cast<int>(threadIdx.x) % kThreads;
@@ -94,6 +117,14 @@ __global__ void forward_any_kernel(ForwardJob<T> job) {
       static_cast<int64_t>(blockIdx.x) * kRowsPerBlock<kThreads> + threadIdx.x / kThreads;
   if (row >= job.rows) return;
   const T* x = job.x + row * job.cols;
+  if (job.branch != nullptr) {
+    const T* branch = job.branch + row * job.cols;
+    T* sum = job.sum + row * job.cols;
+    // Every thread reads back only what it wrote itself.
+    for (int64_t j = own; j < job.cols; j += kThreads)
+      sum[j] = from_value<T>(to_value(x[j]) + to_value(branch[j]));
+    x = sum;
+  }
   const float n = static_cast<float>(job.cols);
   float mean = 0, square = 0;
   if (job.centred) {
@@ -126,9 +157,11 @@ void forward(const kernels::LayerNormForwardArgs& args) {
     using T = decltype(tag);
     constexpr int N = kPack<T>;
     const ForwardJob<T> job{static_cast<const T*>(args.x),
+                            static_cast<const T*>(args.branch),
                             static_cast<const T*>(args.weight),
                             static_cast<const T*>(args.bias),
                             static_cast<T*>(args.y),
+                            static_cast<T*>(args.sum),
                             static_cast<float*>(args.mean),
                             static_cast<float*>(args.rstd),
                             args.rows,
@@ -136,10 +169,12 @@ void forward(const kernels::LayerNormForwardArgs& args) {
                             static_cast<float>(args.eps),
                             args.centred};
     const auto run = [&]<int kItems, int kThreads>() {
-      launch(forward_kernel<T, N, kItems, kThreads>, row_grid<kThreads>(args.rows), args.stream,
-             job);
+      const auto kernel = args.branch != nullptr ? forward_kernel<T, N, kItems, kThreads, true>
+                                                 : forward_kernel<T, N, kItems, kThreads, false>;
+      launch(kernel, row_grid<kThreads>(args.rows), args.stream, job);
     };
-    if (args.cols % N == 0 && aligned_for_packs(16, args.x, args.weight, args.bias, args.y) &&
+    if (args.cols % N == 0 &&
+        aligned_for_packs(16, args.x, args.branch, args.weight, args.bias, args.y, args.sum) &&
         with_row_part(args.cols / N, run))
       return;
     if (args.cols <= kWarpCols)
@@ -154,7 +189,7 @@ void forward(const kernels::LayerNormForwardArgs& args) {
 
 template <class T>
 struct BackwardJob {
-  const T *grad, *x, *weight;
+  const T *grad, *x, *weight, *other;  // other: added to grad_x, or nullptr
   const float *mean, *rstd;
   T* grad_x;
   float* partial;  // [blocks, 2, cols] of grad_weight and grad_bias
@@ -202,6 +237,8 @@ __global__ void __launch_bounds__(kRowBlock<kThreads>, (kBackwardBlocks<kItems, 
     mean = next_mean;
     rstd = next_rstd;
     if (row + step < job.rows) load_next(row + step);
+    Part other;
+    if (job.other != nullptr) other.load(job.other + row * job.cols, own, packs);
     float sum = 0, product = 0;
     weight.forget();
 #pragma unroll
@@ -233,7 +270,8 @@ __global__ void __launch_bounds__(kRowBlock<kThreads>, (kBackwardBlocks<kItems, 
         float g = grad.value(i, k);
         if (job.weight != nullptr) g *= weight.value(i, k);
         const float xhat = (x.value(i, k) - mean) * rstd;
-        return (g - sum - xhat * product) * rstd;
+        const float own_grad = (g - sum - xhat * product) * rstd;
+        return job.other != nullptr ? own_grad + other.value(i, k) : own_grad;
       });
     }
   }
@@ -292,7 +330,9 @@ __global__ void backward_any_kernel(BackwardJob<T> job) {
   product = group_reduce<kThreads>(product, 0.0f) / n;
   for (int64_t j = own; j < job.cols; j += kThreads) {
     const float xhat = (to_value(x[j]) - mean) * rstd;
-    job.grad_x[row * job.cols + j] = from_value<T>((weighted(j) - sum - xhat * product) * rstd);
+    float result = (weighted(j) - sum - xhat * product) * rstd;
+    if (job.other != nullptr) result += to_value(job.other[row * job.cols + j]);
+    job.grad_x[row * job.cols + j] = from_value<T>(result);
   }
 }
 
@@ -374,6 +414,7 @@ void backward(const kernels::LayerNormBackwardArgs& args) {
     const BackwardJob<T> job{static_cast<const T*>(args.grad),
                              static_cast<const T*>(args.x),
                              static_cast<const T*>(args.weight),
+                             static_cast<const T*>(args.other_grad),
                              static_cast<const float*>(args.mean),
                              static_cast<const float*>(args.rstd),
                              static_cast<T*>(args.grad_x),
@@ -384,7 +425,8 @@ void backward(const kernels::LayerNormBackwardArgs& args) {
     const auto run = [&]<int kItems, int kThreads>() {
       backward_part<T, kItems, kThreads>(job, parameters, finish, args.stream);
     };
-    if (args.cols % N == 0 && aligned_for_packs(16, args.grad, args.x, args.weight, args.grad_x) &&
+    if (args.cols % N == 0 &&
+        aligned_for_packs(16, args.grad, args.x, args.weight, args.other_grad, args.grad_x) &&
         with_row_part(args.cols / N, run))
       return;
     backward_any(job, parameters, finish, args.stream);

@@ -17,6 +17,7 @@ struct Node {
   BackwardFn backward;  // empty once run
   Tensor pending;       // gradient received so far
   bool owns_pending = false;
+  bool queued = false;  // waits for its turn in the running backward pass
 
   Node() = default;
   Node(const Node&) = delete;

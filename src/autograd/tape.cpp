@@ -1,6 +1,7 @@
 #include "sing/autograd/tape.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "autograd/node.h"
 #include "kernels/memory.h"
@@ -49,6 +50,12 @@ Tensor Needs::target(size_t input) const {
   const Edge& edge = node_.inputs[input];
   if (!edge.meta || edge.meta->node || !edge.meta->grad.defined()) return {};
   return edge.meta->grad.is_contiguous() ? edge.meta->grad : Tensor();
+}
+
+Tensor Needs::take_received(size_t input) const {
+  const Edge& edge = node_.inputs[input];
+  if (!edge.meta || !edge.meta->node) return {};
+  return std::exchange(edge.meta->node->pending, Tensor());
 }
 
 Saved::Saved(const Tensor& tensor)
@@ -161,8 +168,8 @@ void run(Node& node, std::vector<std::shared_ptr<Node>>& heap) {
   if (!node.backward)
     throw InternalError(std::string(node.op) +
                         ": backward ran twice through the same op; its saved tensors are gone");
-  const Tensor gradient = std::move(node.pending);
-  node.pending = Tensor();
+  const Tensor gradient = std::exchange(node.pending, Tensor());
+  node.queued = false;
   GradList gradients = node.backward(gradient, Needs(node));
   node.backward = nullptr;  // releases the saved tensors
   SING_ASSERT(gradients.size() == node.inputs.size());
@@ -177,9 +184,8 @@ void run(Node& node, std::vector<std::shared_ptr<Node>>& heap) {
       deliver_to_leaf(*edge.meta, edge, gradients[i]);
       continue;
     }
-    const bool first = !edge.meta->node->pending.defined();
     deliver(*edge.meta->node, gradients[i]);
-    if (first) {
+    if (!std::exchange(edge.meta->node->queued, true)) {
       heap.push_back(edge.meta->node);
       std::push_heap(heap.begin(), heap.end(), older);
     }

@@ -3,7 +3,6 @@
 #include "sing/autograd/tape.h"
 #include "sing/backend/layer_scope.h"
 #include "sing/ops/batch_norm.h"
-#include "sing/ops/norm.h"
 #include "sing/ops/recompute.h"
 
 namespace sing::nn {
@@ -25,6 +24,11 @@ LayerNorm::LayerNorm(int64_t dim, double eps, NormAffine affine) : eps_(eps) {
 Tensor LayerNorm::forward(const Tensor& x) {
   const backend::LayerScope scope(path());
   return ops::layer_norm(x, working(weight_), working(bias_), eps_);
+}
+
+ops::AddedNorm LayerNorm::forward(const Tensor& x, const Tensor& branch) {
+  const backend::LayerScope scope(path());
+  return ops::add_layer_norm(x, branch, working(weight_), working(bias_), eps_);
 }
 
 BatchNorm2d::BatchNorm2d(int64_t channels, NormAffine affine, double eps, double momentum)

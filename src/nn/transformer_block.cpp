@@ -6,6 +6,13 @@
 #include "sing/ops/recompute.h"
 
 namespace sing::nn {
+namespace {
+
+Tensor sum(const ResidualStream& stream) {
+  return stream.branch.defined() ? ops::add(stream.x, stream.branch) : stream.x;
+}
+
+}  // namespace
 
 TransformerBlock::TransformerBlock(const TransformerBlockOptions& o)
     : norm1_(child<LayerNorm>("norm1", o.dim, o.norm_eps, o.norm_affine)),
@@ -17,21 +24,29 @@ TransformerBlock::TransformerBlock(const TransformerBlockOptions& o)
       dim_(o.dim),
       hidden_(o.hidden) {}
 
-Tensor TransformerBlock::run(const Tensor& x) {
-  const Tensor y = ops::add(x, attn_.forward(norm1_.forward(x)));
-  return ops::add(y, mlp_.forward(norm2_.forward(y)));
+ResidualStream TransformerBlock::run(ResidualStream stream) {
+  ops::AddedNorm next = norm1_.forward(stream.x, stream.branch);
+  stream = {};  // free from here on, unless backward needs it
+  next = norm2_.forward(next.sum, attn_.forward(next.y));
+  return {next.sum, mlp_.forward(next.y)};
+}
+
+ResidualStream TransformerBlock::forward(ResidualStream stream) {
+  const backend::LayerScope scope(path());
+  if (!recompute_ || !training()) return run(std::move(stream));
+  // The second run comes when the backward pass does: it must draw the masks of this one.
+  return {ops::recompute(
+              [this, position = ForwardContext::current()](std::span<const Tensor> inputs) {
+                const ForwardContext context(position);
+                return sum(run({inputs[0], {}}));
+              },
+              {sum(stream)}),
+          {}};
 }
 
 Tensor TransformerBlock::forward(const Tensor& x) {
   const backend::LayerScope scope(path());
-  if (!recompute_ || !training()) return run(x);
-  // The second run comes when the backward pass does: it must draw the masks of this one.
-  return ops::recompute(
-      [this, position = ForwardContext::current()](std::span<const Tensor> inputs) {
-        const ForwardContext context(position);
-        return run(inputs[0]);
-      },
-      {x});
+  return sum(forward(ResidualStream{x, {}}));
 }
 
 double TransformerBlock::macs(int64_t tokens) const {

@@ -104,6 +104,48 @@ TEST(Tape, DeepGraphsNeedNoStack) {
   EXPECT_EQ(x.grad().item(), 200001);
 }
 
+/// The gradient of an identity, added by itself to what x has received.
+Tensor gathers(const Tensor& x, bool* had_received) {
+  return autograd::record("gathers", {x}, x.clone(),
+                          [had_received](const Tensor& grad, const Needs& needs) {
+                            Tensor g = grad.clone();
+                            const Tensor received = needs.take_received(0);
+                            *had_received = received.defined();
+                            if (*had_received) autograd::accumulate(g, received);
+                            return GradList{g};
+                          });
+}
+
+TEST(Tape, ReceivedGradientsCanBeTaken) {
+  Tensor x = leaf(3);
+  const Tensor a = doubled(x);
+  bool had = false;
+  const Tensor b = gathers(a, &had);
+  sum_of(sum_of(a, b), a).backward();  // a has received 1 + 1 when b's turn comes; one run of a
+  EXPECT_TRUE(had);
+  EXPECT_EQ(x.grad().item(), 6);
+}
+
+TEST(Tape, WhatWasTakenLeavesRoomForMore) {
+  Tensor x = leaf(3);
+  const Tensor a = doubled(x);
+  bool had = false, had_too = false;
+  const Tensor b = gathers(a, &had), c = gathers(a, &had_too);
+  sum_of(b, c).backward();
+  EXPECT_TRUE(had);       // from c, which is newer
+  EXPECT_FALSE(had_too);  // nothing was there yet
+  EXPECT_EQ(x.grad().item(), 4);
+}
+
+TEST(Tape, GradientsOfLeavesAreNotTaken) {
+  Tensor x = leaf(3);
+  x.set_grad(Tensor::scalar(5, DType::f64));
+  bool had = true;
+  gathers(x, &had).backward();
+  EXPECT_FALSE(had);
+  EXPECT_EQ(x.grad().item(), 6);
+}
+
 TEST(Autocast, LowersAndComesBack) {
   Tensor x = Tensor::full({2}, 1.5);
   x.set_requires_grad();

@@ -4,6 +4,7 @@
 
 #include "cuda/dense_samples.h"
 #include "sing/ops/norm.h"
+#include "sing/ops/reshape.h"
 
 namespace sing::test {
 
@@ -17,6 +18,27 @@ TEST(CudaNorm, WidthsOfLayerNorm) {
   sample("three packs of bf16 per lane", 2, 768);
   sample("a whole warp of bf16, a block of f32", 2, 1024);
   sample("a block", 2, 2048 + 8);
+  sample("odd and wide", 2, 2049);
+  sample("rows that share a warp", 2400, 8);
+  expect_dense_samples_close(c);
+}
+
+TEST(CudaNorm, WidthsOfLayerNormWithResidual) {
+  OpCase c("add_layer_norm");
+  const auto sample = [&](const char* name, int64_t rows, int64_t cols) {
+    const Shape shape{rows, cols};
+    c.sample(name, {in("x", shape), in("branch", shape), in("weight", {cols}), in("bias", {cols})},
+             [](const Inputs& i) {
+               const auto [sum, y] =
+                   ops::add_layer_norm(i["x"], i["branch"], i["weight"], i["bias"]);
+               return ops::concat({sum, y}, 0);
+             });
+  };
+  sample("a warp", 3, 384);
+  sample("three packs of bf16 per lane", 2, 768);
+  sample("a whole warp of bf16, a block of f32", 2, 1024);
+  sample("a block", 2, 2048 + 8);
+  sample("odd", 3, 33);
   sample("odd and wide", 2, 2049);
   sample("rows that share a warp", 2400, 8);
   expect_dense_samples_close(c);

@@ -30,6 +30,10 @@ class SING_API Needs {
   /// undefined tensor. A backward function may add to it directly (matrix products with beta = 1)
   /// and then returns an undefined tensor in that place. Its dtype may be wider than the leaf's.
   Tensor target(size_t input) const;
+  /// Takes what input number `input` has received from its later uses, when another op made it and
+  /// gradients have come; else undefined. The backward function then returns the sum of that and
+  /// its own gradient, in one write. Read only: others may hold the same tensor.
+  Tensor take_received(size_t input) const;
 
  private:
   const Node& node_;

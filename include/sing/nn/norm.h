@@ -2,6 +2,7 @@
 #include "sing/config/schema.h"
 #include "sing/core/export.h"
 #include "sing/nn/module.h"
+#include "sing/ops/norm.h"
 
 namespace sing::nn {
 
@@ -19,6 +20,9 @@ class SING_API LayerNorm : public Module {
  public:
   explicit LayerNorm(int64_t dim, double eps = 1e-5, NormAffine affine = NormAffine::trained);
   Tensor forward(const Tensor& x);
+  /// Of a residual sum: x + branch and its normalisation (ops::add_layer_norm). An undefined branch
+  /// stands for 0.
+  ops::AddedNorm forward(const Tensor& x, const Tensor& branch);
 
  private:
   Parameter* weight_ = nullptr;

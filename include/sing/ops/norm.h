@@ -13,6 +13,20 @@ namespace sing::ops {
 SING_API Tensor layer_norm(const Tensor& x, const Tensor& weight = {}, const Tensor& bias = {},
                            double eps = 1e-5);
 
+/// x + branch, and its normalisation.
+struct AddedNorm {
+  Tensor sum, y;
+};
+/// A residual sum and the layer norm that reads it in one pass over memory, forward and backward:
+/// sum = x + branch, y = layer_norm(sum, weight, bias, eps), with the numbers of these two ops.
+/// x, branch: (..., C); an undefined branch stands for 0, sum is x itself then. weight and bias: as
+/// above. Returns the shape and dtype of x; under autocast the wider dtype of x and branch, which
+/// weight and bias follow.
+/// Throws ShapeError unless branch has the shape of x and weight and bias are (C), DTypeError
+/// unless all are of one floating dtype.
+SING_API AddedNorm add_layer_norm(const Tensor& x, const Tensor& branch, const Tensor& weight = {},
+                                  const Tensor& bias = {}, double eps = 1e-5);
+
 /// Root-mean-square normalisation over the last dimension, in f32 or wider:
 /// y = x / sqrt(mean(x^2) + eps) * weight. Shapes, dtypes and errors as layer_norm.
 /// Source: Zhang & Sennrich 2019, eq. 4.

@@ -30,6 +30,12 @@ Tensor as(const Parameter& p, const Tensor& x) {
   return autocast::cast(p.working, x.dtype());
 }
 
+/// (B, T, dim) -> (B, dim): what the first token holds; undefined stays so.
+Tensor class_token(const Tensor& x) {
+  if (!x.defined()) return x;
+  return ops::reshape(ops::narrow(x, 1, 0, 1), {x.size(0), x.size(2)});
+}
+
 }  // namespace
 
 Vit::Vit(const VitOptions& o, const DataShape& data)
@@ -74,13 +80,12 @@ Tensor Vit::forward(const Tensor& input) {
                      to_string(input.shape()));
   Tensor x = patch_embed_.forward(input);
   if (cls_token_) x = ops::concat({ops::expand(as(*cls_token_, x), {x.size(0), 1, dim_}), x}, 1);
-  x = pos_drop_.forward(ops::add(x, as(pos_embed_, x)));
-  for (TransformerBlock* block : blocks_) x = block->forward(x);
-  if (cls_token_) {
-    const Tensor token = ops::reshape(ops::narrow(x, 1, 0, 1), {x.size(0), dim_});
-    return head_->forward(norm_->forward(token));
-  }
-  return fold_patches(head_->forward(norm_->forward(x)), s.outputs, s.height, s.width, patch_);
+  ResidualStream stream{pos_drop_.forward(ops::add(x, as(pos_embed_, x))), {}};
+  x = {};
+  for (TransformerBlock* block : blocks_) stream = block->forward(std::move(stream));
+  if (cls_token_) stream = {class_token(stream.x), class_token(stream.branch)};
+  const Tensor y = head_->forward(norm_->forward(stream.x, stream.branch).y);
+  return cls_token_ ? y : fold_patches(y, s.outputs, s.height, s.width, patch_);
 }
 
 int64_t Vit::forward_macs() const {

@@ -28,6 +28,13 @@ void forward_rows(const LayerNormForwardArgs& a) {
   parallel_for(a.rows, [&](int64_t row) {
     const T* x = static_cast<const T*>(a.x) + row * a.cols;
     T* y = static_cast<T*>(a.y) + row * a.cols;
+    if (a.branch != nullptr) {
+      const T* branch = static_cast<const T*>(a.branch) + row * a.cols;
+      T* sum = static_cast<T*>(a.sum) + row * a.cols;
+      for (int64_t j = 0; j < a.cols; ++j)
+        sum[j] = from_value<T>(cpu::to_value(x[j]) + cpu::to_value(branch[j]));
+      x = sum;
+    }
     const sum_t n = static_cast<sum_t>(a.cols);
     sum_t mean = 0, square = 0;
     if (a.centred) {
@@ -73,8 +80,11 @@ struct Backward {
     for (int64_t j = 0; j < a.cols; ++j) {
       const sum_t g = grad(row, j) * (weight == nullptr ? 1 : wide(weight[j]));
       const sum_t d = g - sum / n - xhat(row, j) * product / n;
-      static_cast<T*>(a.grad_x)[row * a.cols + j] =
-          from_value<T>(d * wide(static_cast<const S*>(a.rstd)[row]));
+      T& to = static_cast<T*>(a.grad_x)[row * a.cols + j];
+      to = from_value<T>(d * wide(static_cast<const S*>(a.rstd)[row]));
+      if (a.other_grad != nullptr)
+        to = from_value<T>(cpu::to_value(to) +
+                           cpu::to_value(static_cast<const T*>(a.other_grad)[row * a.cols + j]));
     }
   }
 

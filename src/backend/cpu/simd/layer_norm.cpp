@@ -31,6 +31,13 @@ struct Rows {
     else
       store(static_cast<float*>(base) + at, x, lanes);
   }
+  /// x as it would be read again after put.
+  static SING_INLINE vf rounded(vf x) {
+    if constexpr (!kBf16) return x;
+    uint16_t bits[kWidth];
+    store_bf16(bits, x);
+    return load_bf16(bits);
+  }
 };
 
 SING_INLINE Mask lanes_at(int64_t j, int64_t cols) {
@@ -42,13 +49,21 @@ void forward_rows(const LayerNormForwardArgs& a, int64_t row) {
   using R = Rows<kBf16>;
   const float n = static_cast<float>(a.cols), eps = static_cast<float>(a.eps);
   const int64_t at = row * a.cols;
+  const void* input = a.x;
+  if (a.branch != nullptr) {
+    for (int64_t j = 0; j < kRows * a.cols; j += kWidth) {
+      const Mask lanes = lanes_at(j, kRows * a.cols);
+      R::put(a.sum, at + j, R::get(a.x, at + j, lanes) + R::get(a.branch, at + j, lanes), lanes);
+    }
+    input = a.sum;  // still in the nearest cache
+  }
   vf mean[kRows] = {}, rstd[kRows];
   if (a.centred) {
     vf sums[kRows] = {};
     for (int64_t j = 0; j < a.cols; j += kWidth) {
       const Mask lanes = lanes_at(j, a.cols);
 #pragma GCC unroll 4
-      for (int r = 0; r < kRows; ++r) sums[r] = sums[r] + R::get(a.x, at + r * a.cols + j, lanes);
+      for (int r = 0; r < kRows; ++r) sums[r] = sums[r] + R::get(input, at + r * a.cols + j, lanes);
     }
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
@@ -62,7 +77,7 @@ void forward_rows(const LayerNormForwardArgs& a, int64_t row) {
     const Mask lanes = lanes_at(j, a.cols);
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
-      const vf d = keep(lanes, R::get(a.x, at + r * a.cols + j, lanes) - mean[r], vf{});
+      const vf d = keep(lanes, R::get(input, at + r * a.cols + j, lanes) - mean[r], vf{});
       squares[r] = fma(d, d, squares[r]);
     }
   }
@@ -78,7 +93,7 @@ void forward_rows(const LayerNormForwardArgs& a, int64_t row) {
     const vf bias = a.bias == nullptr ? vf{} : R::get(a.bias, j, lanes);
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
-      const vf x = (R::get(a.x, at + r * a.cols + j, lanes) - mean[r]) * rstd[r];
+      const vf x = (R::get(input, at + r * a.cols + j, lanes) - mean[r]) * rstd[r];
       R::put(a.y, at + r * a.cols + j, fma(x, weight, bias), lanes);
     }
   }
@@ -148,7 +163,11 @@ void backward_rows(const LayerNormBackwardArgs& a, int64_t row, float* partial) 
     for (int r = 0; r < kRows; ++r) {
       const vf g = R::get(a.grad, at + r * a.cols + j, lanes) * weight;
       const vf x = (R::get(a.x, at + r * a.cols + j, lanes) - mean[r]) * rstd[r];
-      R::put(a.grad_x, at + r * a.cols + j, fnma(x, mean_gx[r], g - mean_g[r]) * rstd[r], lanes);
+      vf result = fnma(x, mean_gx[r], g - mean_g[r]) * rstd[r];
+      // As if it had been written before the sum: the same bits as from two passes.
+      if (a.other_grad != nullptr)
+        result = R::rounded(result) + R::get(a.other_grad, at + r * a.cols + j, lanes);
+      R::put(a.grad_x, at + r * a.cols + j, result, lanes);
     }
   }
 }
