@@ -242,6 +242,10 @@ void add_device_rows() {
     const double bytes = 2.0 * 4 * static_cast<double>(rows) * static_cast<double>(cols);
     add(fmt::format("layer_norm/{}x{}", rows, cols), {{rows, cols}, {cols}, {cols}},
         [](const Inputs& in) { return ops::layer_norm(in[0], in[1], in[2]); }, {0, bytes});
+    add(fmt::format("add_layer_norm/{}x{}", rows, cols),
+        {{rows, cols}, {rows, cols}, {cols}, {cols}},
+        [](const Inputs& in) { return ops::add_layer_norm(in[0], in[1], in[2], in[3]).y; },
+        {0, 2 * bytes});
     add(fmt::format("softmax/{}x{}", rows, cols), {{rows, cols}},
         [](const Inputs& in) { return ops::softmax(in[0], -1); }, {0, bytes});
   };

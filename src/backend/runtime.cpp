@@ -34,6 +34,7 @@ StreamMark::~StreamMark() = default;
 Replay::~Replay() = default;
 
 void DeviceRuntime::select(int) {}
+void DeviceRuntime::allow_any_order(bool) {}
 
 size_t DeviceRuntime::granted(size_t bytes) const {
   return bytes;

@@ -82,6 +82,9 @@ class SING_API DeviceRuntime {
   /// then, and the device is as before.
   virtual std::unique_ptr<Replay> capture(const std::function<void()>& work,
                                           const uint64_t* random_epoch);
+  /// Whether libraries may choose algorithms that add in any order: faster, other bits on every
+  /// run. Not allowed until this says so.
+  virtual void allow_any_order(bool allowed);
   /// Bytes the device has for tensors; 0: not known.
   virtual int64_t capacity() const;
 };

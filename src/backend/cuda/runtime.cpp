@@ -1,5 +1,7 @@
 #include "backend/cuda/runtime.h"
 
+#include "backend/cuda/switches.h"
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -115,6 +117,10 @@ void* Runtime::allocate_host(size_t bytes) {
 }
 void Runtime::release_host(void* memory) noexcept {
   cudaFreeHost(memory);
+}
+
+void Runtime::allow_any_order(bool allowed) {
+  set_deterministic(!allowed);
 }
 
 std::string Runtime::description() const {

@@ -33,6 +33,7 @@ class Runtime final : public backend::DeviceRuntime {
   bool can_capture() const override { return !waits_; }
   std::unique_ptr<backend::Replay> capture(const std::function<void()>& work,
                                            const uint64_t* random_epoch) override;
+  void allow_any_order(bool allowed) override;
   int64_t capacity() const override { return static_cast<int64_t>(properties_.totalGlobalMem); }
 
   cudaStream_t compute_stream() const { return streams_[0]; }

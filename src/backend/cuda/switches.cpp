@@ -1,9 +1,13 @@
 #include "backend/cuda/switches.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <string_view>
 
 namespace sing::cuda {
+namespace {
+std::atomic<bool> g_deterministic{true};
+}
 
 bool read_switch(const char* name, bool otherwise) {
   const char* text = std::getenv(name);
@@ -16,9 +20,11 @@ bool allow_tf32() {
   return value;
 }
 
+void set_deterministic(bool on) {
+  g_deterministic = on;
+}
 bool deterministic() {
-  static const bool value = read_switch("SING_CUDA_DETERMINISTIC", true);
-  return value;
+  return g_deterministic;
 }
 
 }  // namespace sing::cuda

@@ -1,6 +1,6 @@
 #pragma once
 
-// How exactly the libraries have to compute. Read once, from the environment.
+// How exactly the libraries have to compute.
 namespace sing::cuda {
 
 /// A variable of the environment as a switch: "0" is off, any other text on, none `otherwise`.
@@ -8,8 +8,9 @@ bool read_switch(const char* name, bool otherwise);
 
 /// f32 products may round their operands to TF32 (10 bits): SING_CUDA_TF32=1. Off by default.
 bool allow_tf32();
-/// The same bits on every run of the same card and libraries. SING_CUDA_DETERMINISTIC=0 allows
-/// faster algorithms that add in any order.
+/// The same bits on every run of the same card and libraries, which `train.deterministic` asks for;
+/// else faster algorithms that add in any order.
+void set_deterministic(bool on);
 bool deterministic();
 
 }  // namespace sing::cuda

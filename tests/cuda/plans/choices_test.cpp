@@ -85,9 +85,11 @@ TEST(CudaSwitches, ReadTheEnvironment) {
   unsetenv(kName);
   // What nobody asked for: TF32 off, the same bits on every run.
   unsetenv("SING_CUDA_TF32");
-  unsetenv("SING_CUDA_DETERMINISTIC");
   EXPECT_FALSE(cuda::allow_tf32());
   EXPECT_TRUE(cuda::deterministic());
+  cuda::set_deterministic(false);
+  EXPECT_FALSE(cuda::deterministic());
+  cuda::set_deterministic(true);
 }
 
 TEST(CudnnPlanRules, ByNumericalNotes) {
