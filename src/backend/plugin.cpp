@@ -47,6 +47,12 @@ std::string file_name(DeviceType device) {
   return std::string("libsing_") + name_of(device) + ".so";
 }
 
+/// Whether the driver of a device is there. Asked before its backend is opened, which brings
+/// libraries of hundreds of MiB with it: a machine without a GPU is not to pay for them.
+bool has_driver(DeviceType device) {
+  return device != DeviceType::cuda || dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL) != nullptr;
+}
+
 /// What a table of this size offers; fields a smaller one lacks must not be read.
 bool holds_all(const SingBackendTable& table) {
   return table.size >= offsetof(SingBackendTable, add) + sizeof(table.add) && table.probe &&
@@ -140,7 +146,13 @@ Plugin find_plugin(DeviceType device) {
   std::string places;
   for (const fs::path& file : candidates) {
     std::error_code ignored;
-    if (fs::exists(file, ignored)) return open_plugin(device, file);
+    if (fs::exists(file, ignored)) {
+      // Who names a backend gets that one; it may need no driver.
+      if ((chosen && *chosen) || has_driver(device)) return open_plugin(device, file);
+      none.state.library = file.string();
+      none.state.reason = "no NVIDIA driver is installed";
+      return none;
+    }
     places += (places.empty() ? "" : " or ") + file.string();
   }
   none.state.reason =

@@ -134,8 +134,6 @@ optim::RunLength Experiment::run_length() const {
 
 void Experiment::place(Device device) {
   device_ = device;
-  if (device.type != DeviceType::cpu)
-    backend::runtime(device).allow_any_order(!config_.train.deterministic);
   if (model_->initialized()) model_->to(device);
 }
 

@@ -89,6 +89,10 @@ TEST(DeviceWords, TheRealBackendWithoutADriver) {
   EXPECT_EQ(run.code, 2);
   EXPECT_THAT(run.error, ::testing::AnyOf(HasSubstr("no NVIDIA driver is installed"),
                                           HasSubstr("was built for"), HasSubstr("did not load")));
+  // Where nobody names it, it is not even opened.
+  const Finished found = run_program("sing-train", toy.words, {"SING_BACKEND_PATH="});
+  EXPECT_EQ(found.code, 2);
+  EXPECT_THAT(found.error, HasSubstr("no NVIDIA driver is installed"));
 }
 
 TEST(DeviceWords, DoctorDescribesTheDevice) {

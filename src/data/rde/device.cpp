@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/rde.h"
+#include "sing/backend/plugin.h"
 #include "sing/core/error.h"
 
 namespace sing::data::rde {
@@ -82,6 +83,8 @@ class DevicePainter final : public BatchMaker {
 std::unique_ptr<BatchMaker> device_painter(Device device, std::span<const Scene> scenes,
                                            const Options& options, Variant variant, bool normalize,
                                            bool with_answers) {
+  // Opened first: its kernels fill the slots only then.
+  if (!backend::backend_state(device.type).usable) return nullptr;
   if (!kernels::data_rde_render.has(device.type)) return nullptr;
   return std::make_unique<DevicePainter>(device, scenes, options, variant, normalize, with_answers);
 }

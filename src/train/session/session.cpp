@@ -371,6 +371,8 @@ SessionReport Session::run() {
   if (loaded_.config.train.threads)
     set_num_threads(static_cast<int>(*loaded_.config.train.threads));
   const Device device = resolve_device(loaded_.config.train.device, &device_notice_);
+  if (device.type != DeviceType::cpu)
+    backend::runtime(device).allow_any_order(!loaded_.config.train.deterministic);
   experiment_ = std::make_unique<Experiment>(loaded_.config);
   experiment_->place(device);
   choose_folder();
