@@ -8,7 +8,9 @@ sing_room_sources(train_sources config/yaml data metrics train)
 # Update loops become vector code at -O3 only (-O2 of gcc 12 wants trip counts known beforehand).
 set(optim_sources ${core_sources})
 list(FILTER optim_sources INCLUDE REGEX "/src/optim/")
-set_source_files_properties(${optim_sources} PROPERTIES COMPILE_OPTIONS -O3)
+if(NOT SING_SANITIZE)
+  set_source_files_properties(${optim_sources} PROPERTIES COMPILE_OPTIONS -O3)
+endif()
 
 add_library(sing ${core_sources} ${config_sources} ${SING_SIMD_OBJECTS})
 target_link_libraries(sing PRIVATE $<BUILD_INTERFACE:sing_build> spdlog::spdlog fmt::fmt
