@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "sing/backend/kernel_slot.h"
 #include "sing/core/dtype.h"
@@ -15,6 +16,13 @@ struct Conv2dGeometry {
   int64_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups;
   std::array<int64_t, 4> weight_strides;
 };
+
+/// All sizes but the number of images, to look plans up by.
+inline std::vector<int64_t> sizes_of(const Conv2dGeometry& g) {
+  return {g.in_channels, g.in_h,     g.in_w,       g.out_channels, g.out_h,
+          g.out_w,       g.kernel_h, g.kernel_w,   g.stride_h,     g.stride_w,
+          g.pad_h,       g.pad_w,    g.dilation_h, g.dilation_w,   g.groups};
+}
 
 struct Conv2dFwdArgs {
   Conv2dGeometry g;

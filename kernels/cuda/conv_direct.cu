@@ -113,6 +113,13 @@ struct GradientAtInput {
   }
 };
 
+SING_DEVICE int64_t weight_offset(const Sizes& s, int64_t group, int64_t o, int64_t i,
+                                  int64_t tap) {
+  const int64_t kh = tap / s.kernel_w, kw = tap - kh * s.kernel_w;
+  return (group * s.out_group + o) * s.weight_o + i * s.weight_i + kh * s.weight_h +
+         kw * s.weight_w;
+}
+
 /// (output channel, tap and input channel) of the weight.
 template <class T>
 struct WeightByOutput {
@@ -121,9 +128,7 @@ struct WeightByOutput {
   SING_DEVICE int64_t place(const Sizes&, int64_t outer) const { return outer; }
   SING_DEVICE float load(const Sizes& s, int64_t group, int64_t o, int64_t k) const {
     const int64_t tap = k / s.in_group, i = k - tap * s.in_group;
-    const int64_t kh = tap / s.kernel_w, kw = tap - kh * s.kernel_w;
-    return to_value(weight[(group * s.out_group + o) * s.weight_o + i * s.weight_i +
-                           kh * s.weight_h + kw * s.weight_w]);
+    return to_value(weight[weight_offset(s, group, o, i, tap)]);
   }
 };
 
@@ -135,9 +140,7 @@ struct WeightByInput {
   SING_DEVICE int64_t place(const Sizes&, int64_t outer) const { return outer; }
   SING_DEVICE float load(const Sizes& s, int64_t group, int64_t i, int64_t k) const {
     const int64_t tap = k / s.out_group, o = k - tap * s.out_group;
-    const int64_t kh = tap / s.kernel_w, kw = tap - kh * s.kernel_w;
-    return to_value(weight[(group * s.out_group + o) * s.weight_o + i * s.weight_i +
-                           kh * s.weight_h + kw * s.weight_w]);
+    return to_value(weight[weight_offset(s, group, o, i, tap)]);
   }
 };
 

@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/element.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/dispatch.h"
 #include "kernels/memory.h"
 
 namespace sing::cuda {
@@ -80,28 +81,6 @@ __global__ void dense_copy_kernel(To* to, const From* from, int64_t n) {
   for (int64_t k = i; k < n; ++k) write<To, From, kAccumulate>(to[k], from[k]);
 }
 
-template <class F>
-void dispatch_all(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::f64:
-      return f(double{});
-    case DType::f32:
-      return f(float{});
-    case DType::bf16:
-      return f(bfloat16{});
-    case DType::f16:
-      return f(float16{});
-    case DType::i64:
-      return f(int64_t{});
-    case DType::i32:
-      return f(int32_t{});
-    case DType::u8:
-      return f(uint8_t{});
-    case DType::boolean:
-      return f(bool{});
-  }
-}
-
 template <class To, class From, bool kAccumulate>
 void copy(const kernels::StridedCopyArgs& args, int64_t n, const CopyWalk& walk) {
   To* to = static_cast<To*>(args.to);
@@ -124,8 +103,8 @@ void strided_copy(const kernels::StridedCopyArgs& args) {
   for (size_t d = 0; d < static_cast<size_t>(args.rank); ++d) n *= args.dims[d];
   if (n == 0) return;
   const CopyWalk walk = walk_of(args);
-  dispatch_all(args.to_dtype, [&](auto to) {
-    dispatch_all(args.from_dtype, [&](auto from) {
+  kernels::dispatch_all(args.to_dtype, [&](auto to) {
+    kernels::dispatch_all(args.from_dtype, [&](auto from) {
       if (args.accumulate)
         copy<decltype(to), decltype(from), true>(args, n, walk);
       else
@@ -152,7 +131,7 @@ T host_value(double value) {
 
 void fill(const kernels::FillArgs& args) {
   if (args.n == 0) return;
-  dispatch_all(args.dtype, [&](auto tag) {
+  kernels::dispatch_all(args.dtype, [&](auto tag) {
     using T = decltype(tag);
     launch(fill_kernel<T>, grid_for(args.n, 256, INT32_MAX), args.stream, static_cast<T*>(args.to),
            host_value<T>(args.value), args.n);

@@ -15,6 +15,7 @@
 namespace sing::optim {
 namespace {
 
+using testing::accepted;
 using testing::optimizer_config;
 using testing::OptimProblem;
 using testing::ParameterList;
@@ -54,15 +55,6 @@ class CpuOnly final : public HostOptimizer {
 };
 [[maybe_unused]] const bool g_registered = host_kind().add<HostOptions>(
     kCpuOnly, "a test", [](const HostOptions& o) { return std::make_unique<CpuOnly>(o); });
-
-bool accepted(const std::string& yaml) {
-  try {
-    optimizer_config(yaml);
-    return true;
-  } catch (const config::ConfigErrors&) {
-    return false;
-  }
-}
 
 std::vector<Sample> samples() {
   std::vector<Sample> all{

@@ -93,24 +93,6 @@ TEST(Conv2d, TheImageAfterAnErrorIsStillRight) {
   EXPECT_EQ(ops::conv2d(x, w).to_vector(), first);
 }
 
-TEST(PlanCache, KeepsTheMostRecentlyUsed) {
-  backend::onednn::PlanCache<int> cache(2);
-  int made = 0;
-  const auto get = [&](int64_t key) {
-    return *cache.get({key}, [&] { return std::make_shared<int>(++made); });
-  };
-  EXPECT_EQ(get(1), 1);
-  EXPECT_EQ(get(2), 2);
-  EXPECT_EQ(get(1), 1);
-  EXPECT_EQ(get(3), 3);  // 2 leaves
-  EXPECT_EQ(cache.size(), 2u);
-  EXPECT_EQ(get(1), 1);
-  EXPECT_EQ(get(2), 4);
-  EXPECT_THROW(cache.get({9}, []() -> std::shared_ptr<int> { throw std::bad_alloc(); }),
-               std::bad_alloc);
-  EXPECT_EQ(cache.size(), 2u);
-}
-
 TEST(OneDnn, WhatItLacksIsLeftToTheReferenceAndFailuresAreNamed) {
   using backend::onednn::guarded;
   EXPECT_TRUE(guarded<int>(

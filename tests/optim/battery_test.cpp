@@ -14,6 +14,7 @@
 namespace sing::optim {
 namespace {
 
+using testing::accepted;
 using testing::optimizer_config;
 using testing::OptimProblem;
 using testing::ParameterList;
@@ -70,15 +71,6 @@ Keys keys_of(const std::string& host) {
   };
   const auto it = kOthers.find(host);
   return it == kOthers.end() ? Keys{} : it->second;
-}
-
-bool accepted(const std::string& yaml) {
-  try {
-    optimizer_config(yaml);
-    return true;
-  } catch (const config::ConfigErrors&) {
-    return false;
-  }
 }
 
 std::vector<Sample> samples() {

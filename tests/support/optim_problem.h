@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sing/config/bind.h"
+#include "sing/config/diagnostic.h"
 #include "sing/config/yaml.h"
 #include "sing/optim/optimizer.h"
 
@@ -19,6 +20,16 @@ inline optim::OptimizerConfig optimizer_config(const std::string& yaml) {
   const std::optional<config::Value> tree = config::read_yaml(yaml, "test", problems);
   problems.raise();
   return config::bind<optim::OptimizerConfig>(tree.value());
+}
+
+/// Whether such a block says nothing that is refused.
+inline bool accepted(const std::string& yaml) {
+  try {
+    optimizer_config(yaml);
+    return true;
+  } catch (const config::ConfigErrors&) {
+    return false;
+  }
 }
 
 /// Parameters that nobody's model owns.

@@ -4,12 +4,12 @@
 #include <sys/sysinfo.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
 
+#include "backend/size_class.h"
 #include "sing/backend/memory.h"
 #include "sing/core/thread_pool.h"
 
@@ -17,7 +17,6 @@ namespace sing::backend {
 namespace cpu {
 namespace {
 
-constexpr size_t kAlignment = 256;
 constexpr size_t kSlab = size_t{4} << 20;
 constexpr size_t kSlabBlock = kSlab / 8;      // larger blocks stand alone
 constexpr size_t kLargest = size_t{1} << 46;  // more than any address space offers
@@ -30,13 +29,6 @@ constexpr bool kPlainAllocations = __has_feature(address_sanitizer);
 #else
 constexpr bool kPlainAllocations = false;
 #endif
-
-/// The class a size belongs to: 256, 512, 768, 1024, then four sizes per power of two.
-size_t class_of(size_t bytes) {
-  if (bytes <= kAlignment) return kAlignment;
-  const size_t step = std::max(kAlignment, std::bit_floor(bytes - 1) / 4);
-  return (bytes + step - 1) / step * step;
-}
 
 /// A number in a file of the kernel; 0 when there is none ("max").
 int64_t number_in(const char* path) {
@@ -132,7 +124,7 @@ void* CpuRuntime::ask_system(size_t bytes) {
     if (memory == MAP_FAILED) return nullptr;
     mapped_.emplace(static_cast<const char*>(memory), bytes);
   } else if (kPlainAllocations) {
-    memory = std::aligned_alloc(kAlignment, bytes);
+    memory = std::aligned_alloc(kBlockAlignment, bytes);
   } else {
     // Pages are touched now, once, rather than inside a timed kernel.
     memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,

@@ -1,23 +1,16 @@
 #include "backend/cuda/allocator.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstdlib>
 #include <cstring>
+
+#include "backend/size_class.h"
 
 namespace sing::cuda {
 namespace {
 
-constexpr size_t kAlignment = 256;
 constexpr size_t kSlab = size_t{16} << 20;
 constexpr size_t kSlabBlock = kSlab / 8;  // larger blocks stand alone
-
-/// 256, 512, 768, 1024, then four sizes per power of two.
-size_t class_of(size_t bytes) {
-  if (bytes <= kAlignment) return kAlignment;
-  const size_t step = std::max(kAlignment, std::bit_floor(bytes - 1) / 4);
-  return (bytes + step - 1) / step * step;
-}
 
 bool caching() {
   const char* text = std::getenv("SING_CUDA_CACHE");
@@ -29,7 +22,7 @@ bool caching() {
 Allocator::Allocator() : cached_(caching()) {}
 
 size_t Allocator::granted(size_t bytes) const {
-  return cached_ ? class_of(bytes) : std::max<size_t>(bytes, 1);
+  return cached_ ? backend::class_of(bytes) : std::max<size_t>(bytes, 1);
 }
 
 void* Allocator::allocate(size_t bytes, cudaStream_t stream, int64_t* limit) {

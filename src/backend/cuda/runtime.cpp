@@ -1,12 +1,9 @@
 #include "backend/cuda/runtime.h"
 
-#include "backend/cuda/switches.h"
-
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <utility>
 
+#include "backend/cuda/switches.h"
 #include "kernels/cuda/random.h"
 #include "sing/backend/memory.h"
 #include "sing/backend/profile.h"
@@ -27,11 +24,6 @@ cudaMemcpyKind kind_of(backend::CopyKind kind) {
       return cudaMemcpyDeviceToDevice;
   }
   return cudaMemcpyDefault;
-}
-
-bool switched_on(const char* variable) {
-  const char* text = std::getenv(variable);
-  return text != nullptr && *text != '\0' && std::strcmp(text, "0") != 0;
 }
 
 }  // namespace
@@ -55,7 +47,7 @@ void Runtime::select(int index) {
   void* host = nullptr;
   check(cudaHostAlloc(&host, sizeof(Fault), cudaHostAllocMapped), "pinning memory");
   fault_ = new (host) Fault{};
-  waits_ = switched_on("SING_CUDA_SYNC");
+  waits_ = read_switch("SING_CUDA_SYNC", false);
   index_ = index;
 }
 

@@ -1,11 +1,10 @@
-// Chosen engines as text, which engines may be chosen, and the cache of plans.
+// Chosen engines as text and which engines may be chosen.
 #include "backend/cuda/cudnn/choices.h"
 
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 
-#include "backend/cuda/cudnn/plan_cache.h"
 #include "backend/cuda/switches.h"
 #include "sing/core/atomic_file.h"
 #include "sing/core/error.h"
@@ -105,38 +104,6 @@ TEST(CudnnPlanRules, ByNumericalNotes) {
     EXPECT_FALSE(allowed(Notes{note}, {true, true})) << note;
     EXPECT_TRUE(allowed(Notes{note}, {true, false})) << note;
   }
-}
-
-TEST(CudnnPlanCache, KeepsThoseUsedLast) {
-  PlanCache<int> cache(2);
-  int made = 0;
-  const auto get = [&](int64_t key) {
-    return cache.get({key}, [&] { return std::make_shared<const int>(++made); });
-  };
-  const auto first = get(1);
-  get(2);
-  EXPECT_EQ(get(1), first);  // now 2 is the one not used for longest
-  get(3);
-  EXPECT_EQ(cache.size(), 2u);
-  EXPECT_EQ(get(1), first);
-  EXPECT_EQ(made, 3);
-  get(2);
-  EXPECT_EQ(made, 4);
-}
-
-TEST(CudnnPlanCache, RemembersRefusalsButNoErrors) {
-  PlanCache<int> cache(4);
-  int asked = 0;
-  const auto refuse = [&]() -> std::shared_ptr<const int> {
-    ++asked;
-    return nullptr;
-  };
-  EXPECT_EQ(cache.get({1}, refuse), nullptr);
-  EXPECT_EQ(cache.get({1}, refuse), nullptr);
-  EXPECT_EQ(asked, 1);
-  const auto fail = []() -> std::shared_ptr<const int> { throw BackendError("no"); };
-  EXPECT_THROW(cache.get({2}, fail), BackendError);
-  EXPECT_EQ(*cache.get({2}, [] { return std::make_shared<const int>(5); }), 5);
 }
 
 TEST(CudnnAlignment, IsThatOfTheWorstPointer) {

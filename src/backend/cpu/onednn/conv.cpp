@@ -6,6 +6,7 @@
 
 #include "backend/cpu/onednn/engine.h"
 #include "backend/cpu/ref/dispatch.h"
+#include "backend/plan_cache.h"
 #include "kernels/conv.h"
 #include "sing/core/error.h"
 #include "sing/core/thread_pool.h"
@@ -13,9 +14,9 @@
 namespace sing::kernels {
 namespace {
 
+using backend::PlanCache;
 using backend::onednn::engine;
 using backend::onednn::OneThread;
-using backend::onednn::PlanCache;
 using backend::onednn::stream;
 using backend::onednn::Workspace;
 using dnnl::memory;
@@ -121,25 +122,9 @@ std::shared_ptr<const Plan> make_plan(const Conv2dGeometry& g, int64_t images, D
 std::shared_ptr<const Plan> plan_for(const Conv2dGeometry& g, int64_t images, DType dtype,
                                      Direction direction, bool has_bias) {
   static auto* cache = new PlanCache<Plan>(256);  // outlives everything that may still call
-  const PlanCache<Plan>::Key key{static_cast<int64_t>(direction),
-                                 static_cast<int64_t>(dtype),
-                                 has_bias,
-                                 images,
-                                 g.in_channels,
-                                 g.in_h,
-                                 g.in_w,
-                                 g.out_channels,
-                                 g.out_h,
-                                 g.out_w,
-                                 g.kernel_h,
-                                 g.kernel_w,
-                                 g.stride_h,
-                                 g.stride_w,
-                                 g.pad_h,
-                                 g.pad_w,
-                                 g.dilation_h,
-                                 g.dilation_w,
-                                 g.groups};
+  PlanCache<Plan>::Key key = sizes_of(g);
+  key.insert(key.end(),
+             {static_cast<int64_t>(direction), static_cast<int64_t>(dtype), has_bias, images});
   return cache->get(key, [&] { return make_plan(g, images, dtype, direction, has_bias); });
 }
 

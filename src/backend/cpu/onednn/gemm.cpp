@@ -5,6 +5,7 @@
 
 #include "backend/cpu/onednn/engine.h"
 #include "backend/cpu/simd/gemm_finish.h"
+#include "backend/plan_cache.h"
 #include "kernels/gemm.h"
 #include "sing/core/thread_pool.h"
 
@@ -13,9 +14,9 @@
 namespace sing::kernels {
 namespace {
 
+using backend::PlanCache;
 using backend::onednn::engine;
 using backend::onednn::OneThread;
-using backend::onednn::PlanCache;
 using backend::onednn::stream;
 using backend::onednn::Workspace;
 using dnnl::memory;

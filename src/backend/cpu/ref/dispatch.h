@@ -4,35 +4,16 @@
 #include <string>
 #include <type_traits>
 
+#include "kernels/dispatch.h"
 #include "sing/core/dtype.h"
 #include "sing/core/error.h"
 
 namespace sing::kernels::cpu {
 
-/// Calls f(T{}) with the element type of `dtype`.
-template <class F>
-void dispatch_all(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::f64:
-      return f(double{});
-    case DType::f32:
-      return f(float{});
-    case DType::bf16:
-      return f(bfloat16{});
-    case DType::f16:
-      return f(float16{});
-    case DType::i64:
-      return f(int64_t{});
-    case DType::i32:
-      return f(int32_t{});
-    case DType::u8:
-      return f(uint8_t{});
-    case DType::boolean:
-      return f(bool{});
-  }
-}
+using kernels::dispatch_all;
 
-/// The same for floating dtypes; anything else is a mistake of the op (it checks dtypes).
+/// Calls f(T{}) with the element type of a floating dtype; anything else is a mistake of the op (it
+/// checks dtypes).
 template <class F>
 void dispatch_floating(DType dtype, F&& f) {
   switch (dtype) {

@@ -48,8 +48,8 @@ class Preference {
   cublasLtMatmulPreferenceOpaque_t value_;
 };
 
-cudnn::PlanCache<Product>::Key key_of(const LibraryProduct& p, DType dtype, DType c_dtype,
-                                      const LibraryOperands& o) {
+backend::PlanCache<Product>::Key key_of(const LibraryProduct& p, DType dtype, DType c_dtype,
+                                        const LibraryOperands& o) {
   const int64_t flags = (p.a.transposed ? 1 : 0) | (p.b.transposed ? 2 : 0) | (p.bias ? 4 : 0) |
                         (p.accumulate ? 8 : 0) | (p.keeps_input ? 16 : 0) | (o.c == o.d ? 32 : 0);
   return {p.rows,

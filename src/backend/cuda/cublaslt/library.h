@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "backend/cuda/cublaslt/describe.h"
-#include "backend/cuda/cudnn/plan_cache.h"
+#include "backend/plan_cache.h"
 
 // Matrix products by cuBLASLt: f32 in full precision (TF32 with allow_tf32()), bf16 with f32 sums;
 // the parts of a split sum stay in f32 and are added in one order.
@@ -32,7 +32,7 @@ class Library {
                                         const LibraryOperands& operands);
 
   cublasLtHandle_t handle_ = nullptr;
-  cudnn::PlanCache<Product> products_;
+  backend::PlanCache<Product> products_;
 };
 
 }  // namespace sing::cuda::cublaslt

@@ -39,29 +39,10 @@ std::string text_of(const char* name, const Dims& dims) {
 std::vector<int64_t> ConvolutionProblem::key() const {
   const kernels::Conv2dGeometry& g = geometry;
   const bool row_major = filter_strides(g, filter_dims(g))[1] != 1;
-  return {static_cast<int64_t>(pass),
-          g.n,
-          g.in_channels,
-          g.in_h,
-          g.in_w,
-          g.out_channels,
-          g.out_h,
-          g.out_w,
-          g.kernel_h,
-          g.kernel_w,
-          g.stride_h,
-          g.stride_w,
-          g.pad_h,
-          g.pad_w,
-          g.dilation_h,
-          g.dilation_w,
-          g.groups,
-          row_major,
-          static_cast<int64_t>(dtype),
-          static_cast<int64_t>(filter_gradient_dtype),
-          bias,
-          accumulate,
-          alignment};
+  std::vector<int64_t> key = kernels::sizes_of(g);
+  key.insert(key.end(), {static_cast<int64_t>(pass), g.n, row_major, static_cast<int64_t>(dtype),
+                         static_cast<int64_t>(filter_gradient_dtype), bias, accumulate, alignment});
+  return key;
 }
 
 std::string ConvolutionProblem::text() const {

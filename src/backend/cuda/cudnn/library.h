@@ -7,7 +7,7 @@
 
 #include "backend/cuda/cudnn/choices.h"
 #include "backend/cuda/cudnn/plan.h"
-#include "backend/cuda/cudnn/plan_cache.h"
+#include "backend/plan_cache.h"
 #include "sing/core/device.h"
 
 namespace sing::cuda::cudnn {
@@ -37,7 +37,7 @@ class Library {
   int64_t version_;
   cudnnHandle_t handle_ = nullptr;
   std::mutex handle_mutex_;  // a handle has one stream at a time
-  PlanCache<Plan> plans_;
+  backend::PlanCache<Plan> plans_;
   std::string file_;
   Choices choices_;
 };

@@ -1,14 +1,15 @@
 #pragma once
 #include <cstdint>
 #include <list>
-#include <map>
 #include <memory>
 #include <mutex>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
-namespace sing::cuda::cudnn {
+namespace sing::backend {
 
+/// What a library made ready for a problem, so that it is asked once (oneDNN, cuDNN, cuBLASLt).
 /// The `capacity` plans used last, by what they depend on. That there is no plan is remembered as
 /// well (null). Thread-safe; a plan that leaves the cache lives on with those who hold it. Making
 /// one holds the lock, so that two threads do not make the same.
@@ -45,7 +46,14 @@ class PlanCache {
   const size_t capacity_;
   mutable std::mutex mutex_;
   Order order_;
-  std::map<Key, typename Order::iterator> by_key_;
+  struct Hash {
+    size_t operator()(const Key& key) const {
+      uint64_t hash = 0xcbf29ce484222325ull;  // FNV-1a over words
+      for (const int64_t word : key) hash = (hash ^ static_cast<uint64_t>(word)) * 0x100000001b3ull;
+      return hash;
+    }
+  };
+  std::unordered_map<Key, typename Order::iterator, Hash> by_key_;
 };
 
-}  // namespace sing::cuda::cudnn
+}  // namespace sing::backend
