@@ -35,6 +35,17 @@ struct GemmArgs {
   /// then a product. On CUDA the value before the activation: arithmetic is free there beside
   /// memory, and a library's product can write that value, not the derivative.
   void* slope;
+  /// When not null the product is a gradient on its way back through an activation:
+  /// C = (A B) * act'(value before), with `epilogue` as the activation and what it kept, of layout
+  /// and dtype of c (relu: its output; else what gemm left in slope). Then rows of C are dense
+  /// (c_row == n), batch_rank is 0 and there is no accumulate, bias or slope. Not C itself.
+  const void* kept;
+  /// When not null, bias_grad[i] (+)= sum_p a(i, p), m elements: the bias gradient beside the
+  /// weight gradient dY^T X. Then A is the transpose of a dense matrix (a_row == 1, a_col == m),
+  /// batch_rank is 0 and nothing but `accumulate` happens to C.
+  void* bias_grad;
+  DType bias_grad_dtype;      // dtype, f32 or f64
+  bool bias_grad_accumulate;  // += instead of =
   Stream stream;
 };
 

@@ -3,7 +3,7 @@
 #include "kernels/cuda/activation.h"
 #include "kernels/cuda/columns.h"
 #include "kernels/cuda/functions.h"
-#include "kernels/gemm.h"
+#include "kernels/cuda/gemm.h"
 
 namespace sing::cuda {
 namespace {
@@ -120,7 +120,9 @@ void run(Job<T> job, Epilogue epilogue, Stream stream) {
   if (two) finish_columns<1>(job.partial, plan.chunks, job.cols, job.bias, stream);
 }
 
-void activation_grad(const kernels::ActivationGradArgs& args) {
+}  // namespace
+
+void own_activation_grad(const kernels::ActivationGradArgs& args) {
   if (args.n == 0 || (args.m == 0 && args.bias_grad == nullptr)) return;
   dispatch_floating("activation_grad", args.dtype, [&](auto tag) {
     using T = decltype(tag);
@@ -140,7 +142,6 @@ void activation_grad(const kernels::ActivationGradArgs& args) {
   });
 }
 
-SING_CUDA_KERNEL(kernels::activation_grad, activation_grad)
+SING_CUDA_KERNEL(kernels::activation_grad, own_activation_grad)
 
-}  // namespace
 }  // namespace sing::cuda

@@ -3,8 +3,8 @@
 
 namespace sing::cuda {
 
-/// The product by our own kernel, which serves every layout (gemm.cu). Throws NotImplementedError
-/// for dtypes other than f32 and bf16.
+/// The product by our own kernel, which serves every layout (gemm.cu), without GemmArgs::kept and
+/// bias_grad. Throws NotImplementedError for dtypes other than f32 and bf16.
 void own_gemm(const kernels::GemmArgs& args);
 
 /// to = act(from) for `batches` matrices of m rows of n elements, rows `row` and matrices `batch`
@@ -18,5 +18,8 @@ struct ActivationPass {
   Stream stream;
 };
 void activation_pass(const ActivationPass& args);
+
+/// The kernel of the slot activation_grad (activation_grad.cu).
+void own_activation_grad(const kernels::ActivationGradArgs& args);
 
 }  // namespace sing::cuda

@@ -16,7 +16,7 @@ namespace sing::backend {
 
 /// Goes up whenever something a plugin was compiled against changes its layout or meaning: the
 /// table below, Registrar, DeviceRuntime, KernelSlot, any argument struct in kernels/, Error.
-inline constexpr uint32_t kBackendAbi = 7;
+inline constexpr uint32_t kBackendAbi = 8;
 
 /// Collects what a plugin offers. Nothing reaches the slots before the plugin's add() has
 /// succeeded, so a backend that fails half way leaves no trace.

@@ -41,8 +41,46 @@ bool by_library(const kernels::GemmArgs& g) {
   return plain && try_product(g, *plain);
 }
 
+/// C *= act'(kept), where the product could not do it in its own write.
+void through_activation(const kernels::GemmArgs& g) {
+  kernels::ActivationGradArgs a{};
+  a.grad = a.grad_pre = g.c;
+  a.kept = g.kept;
+  a.dtype = a.bias_grad_dtype = g.c_dtype;
+  a.epilogue = g.epilogue;
+  a.m = g.m;
+  a.n = g.n;
+  a.stream = g.stream;
+  own_activation_grad(a);
+}
+
+/// The bias gradient, where the product could not sum its operand.
+void sum_bias_grad(const kernels::GemmArgs& g) {
+  kernels::ActivationGradArgs a{};
+  a.grad = g.a;
+  a.bias_grad = g.bias_grad;
+  a.dtype = g.dtype;
+  a.bias_grad_dtype = g.bias_grad_dtype;
+  a.accumulate = g.bias_grad_accumulate;
+  a.epilogue = kernels::Epilogue::none;
+  a.m = g.k;
+  a.n = g.m;
+  a.stream = g.stream;
+  own_activation_grad(a);
+}
+
 void gemm(const kernels::GemmArgs& args) {
-  if (!by_library(args)) own_gemm(args);
+  kernels::GemmArgs product = args;
+  if (args.bias_grad != nullptr) {
+    sum_bias_grad(args);
+    product.bias_grad = nullptr;
+  }
+  if (args.kept != nullptr) {
+    product.kept = nullptr;
+    product.epilogue = kernels::Epilogue::none;
+  }
+  if (!by_library(product)) own_gemm(product);
+  if (args.kept != nullptr) through_activation(args);
 }
 
 SING_CUDA_KERNEL(kernels::gemm, gemm)

@@ -15,6 +15,13 @@ using cpu::from_value;
 using cpu::sum_t;
 using cpu::to_value;
 
+/// act' at an element, from what was kept of it.
+template <class T>
+sum_t slope_at(Epilogue epilogue, const void* kept, int64_t at) {
+  const sum_t k = static_cast<sum_t>(to_value(static_cast<const T*>(kept)[at]));
+  return epilogue == Epilogue::relu ? (k > 0 ? 1 : 0) : k;
+}
+
 template <class T, class C>
 void gemm_rows(const GemmArgs& g) {
   int64_t batches = 1;
@@ -41,22 +48,41 @@ void gemm_rows(const GemmArgs& g) {
                static_cast<sum_t>(to_value(b[p * g.b_row + j * g.b_col]));
       if (g.accumulate) sum += static_cast<sum_t>(to_value(c[j]));
       if (bias != nullptr) sum += static_cast<sum_t>(to_value(bias[j]));
+      if (g.kept != nullptr) {
+        c[j] = from_value<C>(sum * slope_at<C>(g.epilogue, g.kept, c_at + j));
+        continue;
+      }
       if (slope != nullptr) slope[j] = from_value<C>(cpu::activation_derivative(g.epilogue, sum));
       c[j] = from_value<C>(cpu::activation(g.epilogue, sum));
     }
   });
 }
 
+template <class T, class B>
+void sum_rows_of_a(const GemmArgs& g) {
+  const T* a = static_cast<const T*>(g.a);
+  B* bias_grad = static_cast<B*>(g.bias_grad);
+  parallel_for(g.m, [&](int64_t i) {
+    sum_t sum = 0;
+    for (int64_t p = 0; p < g.k; ++p)
+      sum += static_cast<sum_t>(to_value(a[i * g.a_row + p * g.a_col]));
+    if (g.bias_grad_accumulate) sum += static_cast<sum_t>(to_value(bias_grad[i]));
+    bias_grad[i] = from_value<B>(sum);
+  });
+}
+
 void gemm_reference(const GemmArgs& g) {
   cpu::dispatch_floating(g.dtype, [&](auto in) {
     cpu::dispatch_floating(g.c_dtype, [&](auto out) { gemm_rows<decltype(in), decltype(out)>(g); });
+    if (g.bias_grad != nullptr)
+      cpu::dispatch_floating(g.bias_grad_dtype,
+                             [&](auto out) { sum_rows_of_a<decltype(in), decltype(out)>(g); });
   });
 }
 
 template <class T, class B>
 void activation_grad_columns(const ActivationGradArgs& a) {
   const T* grad = static_cast<const T*>(a.grad);
-  const T* kept = static_cast<const T*>(a.kept);
   T* grad_pre = static_cast<T*>(a.grad_pre);
   B* bias_grad = static_cast<B*>(a.bias_grad);
   // By columns: each sum runs over the rows in order, whatever the number of threads.
@@ -65,10 +91,7 @@ void activation_grad_columns(const ActivationGradArgs& a) {
       sum_t sum = 0;
       for (int64_t i = 0; i < a.m; ++i) {
         sum_t g = static_cast<sum_t>(to_value(grad[i * a.n + j]));
-        if (a.epilogue != Epilogue::none) {
-          const sum_t k = static_cast<sum_t>(to_value(kept[i * a.n + j]));
-          g *= a.epilogue == Epilogue::relu ? (k > 0 ? 1 : 0) : k;
-        }
+        if (a.epilogue != Epilogue::none) g *= slope_at<T>(a.epilogue, a.kept, i * a.n + j);
         if (grad_pre != nullptr) grad_pre[i * a.n + j] = from_value<T>(g);
         sum += g;
       }
