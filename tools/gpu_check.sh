@@ -257,6 +257,10 @@ stage_bench() {
   local ok=0
   "$build/benchmarks/bench_ops" --device cuda --benchmark_out="$out/ops_speed.json" --benchmark_out_format=json \
     $(fast --tiny "") --benchmark_min_time="$(fast 0.001 0.1)" || ok=1
+  # Exact GELU in cuDNN's products: the log has the time of each engine, the rows have the fastest.
+  SING_LOG=info SING_CUDA_GELU=auto SING_CUDA_PLANS="$work/gelu_plans.json" "$build/benchmarks/bench_ops" --device cuda \
+    --benchmark_out="$out/ops_speed_gelu.json" --benchmark_out_format=json --benchmark_filter=gelu \
+    $(fast --tiny "") --benchmark_min_time="$(fast 0.001 0.1)" || ok=1
   "$build/benchmarks/bench_optimizer" --device cuda --json "$out/optimizer_speed.json" \
     $(fast "--sizes resnet18 --seconds 0 adamw" "--seconds 0.3") || ok=1
   return $ok

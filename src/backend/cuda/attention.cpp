@@ -2,12 +2,9 @@
 // until a device has shown cuDNN's numbers to be right.
 #include "kernels/attention.h"
 
-#include <cstdlib>
-#include <string>
-
+#include "backend/cuda/switches.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/backend.h"
-#include "sing/core/error.h"
 #if !defined(SING_CUDA_EMULATED)
 #include "backend/cuda/cudnn/attention.h"
 #endif
@@ -15,17 +12,8 @@
 namespace sing::cuda {
 namespace {
 
-enum class Choice { own, cudnn, automatic };
-
-Choice choice() {
-  static const Choice value = [] {
-    const char* text = std::getenv("SING_CUDA_ATTENTION");
-    const std::string name = text == nullptr ? "own" : text;
-    if (name == "own" || name.empty()) return Choice::own;
-    if (name == "cudnn") return Choice::cudnn;
-    if (name == "auto") return Choice::automatic;
-    throw ConfigError("SING_CUDA_ATTENTION must be own, cudnn or auto; got " + name);
-  }();
+Provider choice() {
+  static const Provider value = read_provider("SING_CUDA_ATTENTION");
   return value;
 }
 
@@ -33,8 +21,8 @@ Choice choice() {
 constexpr int64_t kLongSequence = 384;
 
 bool wants_cudnn(const kernels::AttentionProblem& p) {
-  return choice() == Choice::cudnn ||
-         (choice() == Choice::automatic && p.queries >= kLongSequence && p.keys >= kLongSequence);
+  return choice() == Provider::cudnn ||
+         (choice() == Provider::automatic && p.queries >= kLongSequence && p.keys >= kLongSequence);
 }
 
 /// False where cuDNN is not wanted, does not serve these arguments, or cannot be there.

@@ -2,11 +2,13 @@
 #include "kernels/cuda/gemm.h"
 
 #include "backend/cuda/gemm_mapping.h"
+#include "backend/cuda/switches.h"
 #include "kernels/cuda/backend.h"
 #if defined(SING_CUDA_EMULATED)
 #include "cuda/emulator/products.h"
 #else
 #include "backend/cuda/cublaslt/library.h"
+#include "backend/cuda/cudnn/matmul.h"
 #endif
 
 namespace sing::cuda {
@@ -69,7 +71,7 @@ void sum_bias_grad(const kernels::GemmArgs& g) {
   own_activation_grad(a);
 }
 
-void gemm(const kernels::GemmArgs& args) {
+void product_and_passes(const kernels::GemmArgs& args) {
   kernels::GemmArgs product = args;
   if (args.bias_grad != nullptr) {
     sum_bias_grad(args);
@@ -81,6 +83,22 @@ void gemm(const kernels::GemmArgs& args) {
   }
   if (!by_library(product)) own_gemm(product);
   if (args.kept != nullptr) through_activation(args);
+}
+
+/// Exact GELU, which cuBLASLt does not have, in the same kernel as the product. By own passes
+/// unless SING_CUDA_GELU says otherwise: which is faster, a device has to show.
+bool by_cudnn([[maybe_unused]] const kernels::GemmArgs& args) {
+  static const Provider provider = read_provider("SING_CUDA_GELU");
+  if (provider == Provider::own) return false;
+#if defined(SING_CUDA_EMULATED)
+  return false;
+#else
+  return cudnn::try_gelu_product(args, provider, [&] { product_and_passes(args); });
+#endif
+}
+
+void gemm(const kernels::GemmArgs& args) {
+  if (!by_cudnn(args)) product_and_passes(args);
 }
 
 SING_CUDA_KERNEL(kernels::gemm, gemm)

@@ -2,7 +2,10 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <string>
 #include <string_view>
+
+#include "sing/core/error.h"
 
 namespace sing::cuda {
 namespace {
@@ -13,6 +16,15 @@ bool read_switch(const char* name, bool otherwise) {
   const char* text = std::getenv(name);
   if (text == nullptr || *text == '\0') return otherwise;
   return std::string_view(text) != "0";
+}
+
+Provider read_provider(const char* name) {
+  const char* text = std::getenv(name);
+  const std::string value = text == nullptr ? "own" : text;
+  if (value == "own" || value.empty()) return Provider::own;
+  if (value == "cudnn") return Provider::cudnn;
+  if (value == "auto") return Provider::automatic;
+  throw ConfigError(std::string(name) + " must be own, cudnn or auto; got " + value);
 }
 
 bool allow_tf32() {

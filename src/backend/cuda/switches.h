@@ -6,6 +6,11 @@ namespace sing::cuda {
 /// A variable of the environment as a switch: "0" is off, any other text on, none `otherwise`.
 bool read_switch(const char* name, bool otherwise);
 
+/// Whose kernels serve an op: SING_CUDA_ATTENTION, SING_CUDA_GELU.
+enum class Provider { own, cudnn, automatic };
+/// From "own", "cudnn" or "auto"; `own` when the variable is not there. Throws ConfigError.
+Provider read_provider(const char* name);
+
 /// f32 products may round their operands to TF32 (10 bits): SING_CUDA_TF32=1. Off by default.
 bool allow_tf32();
 /// The same bits on every run of the same card and libraries, which `train.deterministic` asks for;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <utility>
 
 #include "backend/cuda/switches.h"
 #include "sing/core/atomic_file.h"
@@ -89,6 +90,21 @@ TEST(CudaSwitches, ReadTheEnvironment) {
   cuda::set_deterministic(false);
   EXPECT_FALSE(cuda::deterministic());
   cuda::set_deterministic(true);
+}
+
+TEST(CudaSwitches, WhoServesAnOp) {
+  constexpr const char* kName = "SING_TEST_PROVIDER";
+  unsetenv(kName);
+  EXPECT_EQ(cuda::read_provider(kName), cuda::Provider::own);
+  for (const auto& [text, provider] :
+       {std::pair{"", cuda::Provider::own}, std::pair{"own", cuda::Provider::own},
+        std::pair{"cudnn", cuda::Provider::cudnn}, std::pair{"auto", cuda::Provider::automatic}}) {
+    setenv(kName, text, 1);
+    EXPECT_EQ(cuda::read_provider(kName), provider) << text;
+  }
+  setenv(kName, "fastest", 1);
+  EXPECT_THROW(cuda::read_provider(kName), ConfigError);
+  unsetenv(kName);
 }
 
 TEST(CudnnPlanRules, ByNumericalNotes) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "sing/core/error.h"
 
@@ -39,13 +40,29 @@ class View {
   std::vector<double>& data_;
 };
 
+/// In row-major order.
 template <class F>
 void for_each_index(const Dims& dims, const F& f) {
-  Dims i(4);
-  for (i[0] = 0; i[0] < dims[0]; ++i[0])
-    for (i[1] = 0; i[1] < dims[1]; ++i[1])
-      for (i[2] = 0; i[2] < dims[2]; ++i[2])
-        for (i[3] = 0; i[3] < dims[3]; ++i[3]) f(i);
+  for (const int64_t size : dims)
+    if (size == 0) return;
+  Dims i(dims.size());
+  for (bool more = true; more;) {
+    f(i);
+    more = false;
+    for (size_t d = dims.size(); !more && d-- > 0;) {
+      more = ++i[d] < dims[d];
+      if (!more) i[d] = 0;
+    }
+  }
+}
+
+/// Exact GELU and its derivative.
+double gelu(double x) {
+  return 0.5 * x * std::erfc(-x * std::numbers::sqrt2 / 2);
+}
+double gelu_slope(double x) {
+  const double density = std::exp(-0.5 * x * x) * std::numbers::inv_sqrtpi / std::numbers::sqrt2;
+  return 0.5 * std::erfc(-x * std::numbers::sqrt2 / 2) + x * density;
 }
 
 double pointwise(int mode, double x, double b, double t) {
@@ -64,6 +81,10 @@ double pointwise(int mode, double x, double b, double t) {
       return std::log(x);
     case CUDNN_POINTWISE_IDENTITY:
       return x;
+    case CUDNN_POINTWISE_GELU_FWD:
+      return gelu(x);
+    case CUDNN_POINTWISE_GELU_BWD:
+      return b * gelu_slope(x);
     case CUDNN_POINTWISE_CMP_GE:
       return x >= b ? 1 : 0;
     case CUDNN_POINTWISE_BINARY_SELECT:
@@ -75,9 +96,13 @@ double pointwise(int mode, double x, double b, double t) {
 
 void matmul(const View& a, const View& b, const View& c) {
   for_each_index(c.dims(), [&](const Dims& i) {
+    const size_t row = i.size() - 2, column = i.size() - 1;
+    Dims left = i, right = i;
     double sum = 0;
-    for (int64_t k = 0; k < a.dims()[3]; ++k)
-      sum += a.at({i[0], i[1], i[2], k}) * b.at({i[0], i[1], k, i[3]});
+    for (int64_t k = 0; k < a.dims()[column]; ++k) {
+      left[column] = right[row] = k;
+      sum += a.at(left) * b.at(right);
+    }
     c.at(i) = sum;
   });
 }

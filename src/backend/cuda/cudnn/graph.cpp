@@ -137,6 +137,20 @@ void Graph::pointwise(cudnnPointwiseMode_t mode, int64_t x, int64_t b, int64_t y
   op.finalize();
 }
 
+void Graph::pointwise_gradient(cudnnPointwiseMode_t mode, int64_t x, int64_t dy, int64_t dx) {
+  steps_.push_back({Step::Kind::pointwise, x, dy, dx, kNone, mode});
+  Descriptor& what = helpers_.emplace_back(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
+  what.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode)
+      .set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT)
+      .finalize();
+  operations_.emplace_back(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR)
+      .set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, what)
+      .set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, at(x))
+      .set(CUDNN_ATTR_OPERATION_POINTWISE_DYDESC, at(dy))
+      .set(CUDNN_ATTR_OPERATION_POINTWISE_DXDESC, at(dx))
+      .finalize();
+}
+
 void Graph::gen_index(int64_t axis, int64_t x, int64_t y) {
   steps_.push_back({Step::Kind::index, x, kNone, y, kNone, static_cast<int>(axis)});
   const cudnnPointwiseMode_t mode = CUDNN_POINTWISE_GEN_INDEX;

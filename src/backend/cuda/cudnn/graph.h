@@ -73,6 +73,9 @@ class Graph {
   /// y = mode(x[, b[, t]]) with broadcasting of b; `t` is the condition of BINARY_SELECT. Computes
   /// in f32, comparisons in booleans.
   void pointwise(cudnnPointwiseMode_t mode, int64_t x, int64_t b, int64_t y, int64_t t = kNone);
+  /// dx = dy times the derivative of an activation at x; `mode` is one of CUDNN_POINTWISE_*_BWD.
+  /// Computes in f32.
+  void pointwise_gradient(cudnnPointwiseMode_t mode, int64_t x, int64_t dy, int64_t dx);
   /// y = the index along `axis`.
   void gen_index(int64_t axis, int64_t x, int64_t y);
   /// c[.., m, n] = a[.., m, k] b[.., k, n] in f32.

@@ -1,6 +1,7 @@
 #include "backend/cuda/cudnn/library.h"
 
 #include <cstdlib>
+#include <utility>
 
 #include "backend/cuda/runtime.h"
 #include "kernels/cuda/backend.h"
@@ -58,16 +59,24 @@ std::shared_ptr<const Plan> Library::make_plan(const PlanKey& key, const PlanRul
   }
   log_debug("cudnn: " + name + ": engine " + std::to_string(plan->choice().engine) +
             ", workspace " + std::to_string(plan->workspace_bytes()) + " bytes");
-  if (!file_.empty() && (known == nullptr || *known != plan->choice())) {
-    choices_.put(key, name, plan->choice());
-    choices_.save(file_);
-  }
+  if (known == nullptr || *known != plan->choice()) keep_choice(key, name, plan->choice());
   return plan;
+}
+
+void Library::keep_choice(const PlanKey& key, std::string name, EngineChoice choice) {
+  if (file_.empty()) return;
+  choices_.put(key, std::move(name), std::move(choice));
+  choices_.save(file_);
 }
 
 std::shared_ptr<const Plan> Library::plan(const PlanKey& key, const PlanRules& rules,
                                           const std::function<Graph(const Target&)>& make) {
   return plans_.get(key, [&] { return make_plan(key, rules, make); });
+}
+
+std::shared_ptr<const Plan> Library::plan(
+    const PlanKey& key, const std::function<std::unique_ptr<Plan>(const Target&)>& choose) {
+  return plans_.get(key, [&] { return std::shared_ptr<const Plan>(choose({handle_, nullptr})); });
 }
 
 void Library::run(const Plan& plan, std::span<const std::pair<int64_t, void*>> tensors,

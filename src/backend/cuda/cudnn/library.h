@@ -3,6 +3,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <utility>
 
 #include "backend/cuda/cudnn/choices.h"
@@ -24,6 +25,15 @@ class Library {
   /// cuDNN has no engine for it (asked once, then remembered).
   std::shared_ptr<const Plan> plan(const PlanKey& key, const PlanRules& rules,
                                    const std::function<Graph(const Target&)>& make);
+  /// The plan for `key` that `choose` finds when it is not known yet; null is remembered as well.
+  std::shared_ptr<const Plan> plan(
+      const PlanKey& key, const std::function<std::unique_ptr<Plan>(const Target&)>& choose);
+  /// For `choose`: what was kept for the key, or null; keeping it; whether that outlives the
+  /// process.
+  const EngineChoice* kept_choice(const PlanKey& key) const { return choices_.find(key); }
+  void keep_choice(const PlanKey& key, std::string name, EngineChoice choice);
+  bool has_file() const { return !file_.empty(); }
+
   /// Queues the plan on `stream` with scratch memory of its own, set to zero first when asked.
   void run(const Plan& plan, std::span<const std::pair<int64_t, void*>> tensors, Stream stream,
            bool zero_workspace = false);

@@ -83,26 +83,39 @@ std::optional<Found> plan_of_choice(const Graph& graph, const Target& target,
   return Found{std::move(*plan), choice, std::move(notes)};
 }
 
-std::optional<Found> first_suggested(const Graph& graph, const Target& target,
-                                     const PlanRules& rules, cudnnBackendHeurMode_t mode,
-                                     std::string& reason) {
+struct Suggestion {
+  Descriptor config, engine;
+};
+
+/// What the heuristic names, best first; nothing and a reason when it refuses the graph.
+std::vector<Suggestion> suggestions(const Graph& graph, const Target& target,
+                                    cudnnBackendHeurMode_t mode, std::string& reason) {
+  std::vector<Suggestion> all;
   Descriptor heuristic(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
   heuristic.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph.descriptor())
       .set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
   if (target.handle == nullptr) heuristic.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *target.properties);
   if (const cudnnStatus_t status = heuristic.try_finalize(); status != CUDNN_STATUS_SUCCESS) {
     reason = status_text(status);
-    return std::nullopt;
+    return all;
   }
-  for (const Descriptor& config : heuristic.get_descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS,
-                                                            CUDNN_BACKEND_ENGINECFG_DESCRIPTOR)) {
-    const std::vector<Descriptor> engines =
+  for (Descriptor& config : heuristic.get_descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS,
+                                                      CUDNN_BACKEND_ENGINECFG_DESCRIPTOR)) {
+    std::vector<Descriptor> engines =
         config.get_descriptors(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR);
-    if (engines.empty()) continue;
-    std::vector<int64_t> notes = notes_of(engines[0]);
+    if (!engines.empty()) all.push_back({std::move(config), std::move(engines[0])});
+  }
+  return all;
+}
+
+std::optional<Found> first_suggested(const Graph& graph, const Target& target,
+                                     const PlanRules& rules, cudnnBackendHeurMode_t mode,
+                                     std::string& reason) {
+  for (const auto& [config, engine] : suggestions(graph, target, mode, reason)) {
+    std::vector<int64_t> notes = notes_of(engine);
     if (!allowed(notes, rules)) continue;
     if (std::optional<Descriptor> plan = finalized_plan(config, target, reason))
-      return Found{std::move(*plan), choice_of(config, engines[0]), std::move(notes)};
+      return Found{std::move(*plan), choice_of(config, engine), std::move(notes)};
   }
   return std::nullopt;
 }
@@ -119,6 +132,22 @@ std::optional<Found> search(const Graph& graph, const Target& target, const Plan
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK})
     if (auto found = first_suggested(graph, target, rules, mode, reason)) return found;
   return std::nullopt;
+}
+
+/// For each engine what to try: what the heuristic says first of it, else its own settings.
+std::vector<EngineChoice> choice_of_each_engine(const Graph& graph, const Target& target) {
+  std::vector<EngineChoice> choices;
+  const auto add = [&](EngineChoice choice) {
+    const auto same = [&](const EngineChoice& other) { return other.engine == choice.engine; };
+    if (std::ranges::none_of(choices, same)) choices.push_back(std::move(choice));
+  };
+  std::string reason;
+  for (const auto& [config, engine] : suggestions(graph, target, CUDNN_HEUR_MODE_A, reason))
+    add(choice_of(config, engine));
+  const int64_t engines =
+      graph.descriptor().get_integer(CUDNN_ATTR_OPERATIONGRAPH_ENGINE_GLOBAL_COUNT);
+  for (int64_t engine = 0; engine < engines; ++engine) add({engine, {}});
+  return choices;
 }
 
 }  // namespace
@@ -167,6 +196,29 @@ std::unique_ptr<Plan> find_plan(Graph graph, const Target& target, const PlanRul
   if (!found) return nullptr;
   return std::make_unique<Plan>(std::move(graph), std::move(found->plan), std::move(found->choice),
                                 std::move(found->notes));
+}
+
+std::unique_ptr<Plan> find_plan(Graph graph, const Target& target, const PlanRules& rules,
+                                const EngineChoice& choice) {
+  std::string reason;
+  try {
+    std::optional<Found> found = plan_of_choice(graph, target, rules, choice, reason);
+    if (found)
+      return std::make_unique<Plan>(std::move(graph), std::move(found->plan), choice,
+                                    std::move(found->notes));
+  } catch (const BackendError&) {
+    // An engine that this library does not have, or that does not take the graph.
+  }
+  return nullptr;
+}
+
+std::vector<std::unique_ptr<Plan>> plan_of_each_engine(const std::function<Graph()>& make,
+                                                       const Target& target,
+                                                       const PlanRules& rules) {
+  std::vector<std::unique_ptr<Plan>> plans;
+  for (const EngineChoice& choice : choice_of_each_engine(make(), target))
+    if (auto plan = find_plan(make(), target, rules, choice)) plans.push_back(std::move(plan));
+  return plans;
 }
 
 }  // namespace sing::cuda::cudnn

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -53,5 +54,16 @@ class Plan {
 /// says why. `graph` must be finalised for the same target.
 std::unique_ptr<Plan> find_plan(Graph graph, const Target& target, const PlanRules& rules,
                                 const EngineChoice* known, std::string& reason);
+
+/// What `choice` says, or null.
+std::unique_ptr<Plan> find_plan(Graph graph, const Target& target, const PlanRules& rules,
+                                const EngineChoice& choice);
+
+/// One plan for each engine that takes the graph and that `rules` allow: with the settings that
+/// heuristic mode A suggests first for it, or with its own ones. For those who time them: the
+/// heuristic may leave out engines that serve the graph well. `make` returns the finalised graph.
+std::vector<std::unique_ptr<Plan>> plan_of_each_engine(const std::function<Graph()>& make,
+                                                       const Target& target,
+                                                       const PlanRules& rules);
 
 }  // namespace sing::cuda::cudnn

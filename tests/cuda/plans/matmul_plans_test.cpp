@@ -1,0 +1,71 @@
+// Products with exact GELU and its derivative have cuDNN plans, at the sizes of transformers.
+#include <gtest/gtest.h>
+
+#include "backend/cuda/cudnn/matmul_graph.h"
+#include "cuda/plans/plan_text.h"
+
+namespace sing::test {
+namespace {
+
+using namespace cuda::cudnn;  // NOLINT: the whole file is about it
+
+constexpr PlanRules kUsual{true, false};
+
+/// From `dim` to four times that and, for the gradient, from `dim` back: what a block's two layers
+/// ask for.
+GeluProblem problem_of(GeluPass pass, int64_t rows, int64_t dim) {
+  const int64_t wide = 4 * dim;
+  if (pass == GeluPass::gradient) return {pass, false, rows, wide, dim, dim, wide, 1, wide};
+  return {pass, true, rows, wide, dim, dim, 1, dim, wide};
+}
+
+TEST(CudnnPlans, ProductsWithGelu) {
+  const struct {
+    const char* model;
+    int64_t rows, dim;
+  } cases[] = {{"vit_s/16 128, 512 images", 512 * 64, 384},
+               {"vit_s/8 128, 512 images", 512 * 256, 384},
+               {"vit_b/16 224, 128 images", 128 * 197, 768},
+               {"a base encoder, 12 texts of 384", 12 * 384, 768},
+               {"odd rows", 4607, 392}};
+  for (const auto& c : cases)
+    for (const GeluPass pass : {GeluPass::result_and_kept, GeluPass::gradient}) {
+      const GeluProblem problem = problem_of(pass, c.rows, c.dim);
+      const auto plan = planned(c.model, kUsual,
+                                [&](const Target& target) { return gelu_graph(problem, target); });
+      ASSERT_NE(plan, nullptr) << problem.text();
+      EXPECT_TRUE(allowed(plan->notes(), kUsual));
+      EXPECT_LE(plan->workspace_bytes(), 1 << 20) << problem.text();
+    }
+}
+
+TEST(CudnnPlans, GeluWithoutAnythingKeptOrBias) {
+  GeluProblem problem = problem_of(GeluPass::result, 512 * 64, 384);
+  for (const bool bias : {true, false}) {
+    problem.bias = bias;
+    EXPECT_NE(planned("vit_s/16 128, 512 images, evaluation", kUsual,
+                      [&](const Target& target) { return gelu_graph(problem, target); }),
+              nullptr);
+  }
+}
+
+TEST(CudnnPlans, OneOfEachEngine) {
+  const GeluProblem problem = problem_of(GeluPass::gradient, 1024, 128);
+  const auto make = [&] { return gelu_graph(problem, absent_h200()); };
+  const auto plans = plan_of_each_engine(make, absent_h200(), kUsual);
+  // Among them engines that the heuristic does not name.
+  ASSERT_GE(plans.size(), 2u);
+  for (size_t i = 0; i < plans.size(); ++i) {
+    EXPECT_TRUE(allowed(plans[i]->notes(), kUsual));
+    for (size_t j = 0; j < i; ++j) EXPECT_NE(plans[i]->choice().engine, plans[j]->choice().engine);
+    std::printf("engine %d\n", static_cast<int>(plans[i]->choice().engine));
+  }
+  // What was chosen can be asked for again.
+  const auto again = find_plan(make(), absent_h200(), kUsual, plans[0]->choice());
+  ASSERT_NE(again, nullptr);
+  EXPECT_EQ(again->choice(), plans[0]->choice());
+  EXPECT_EQ(find_plan(make(), absent_h200(), kUsual, EngineChoice{-1, {}}), nullptr);
+}
+
+}  // namespace
+}  // namespace sing::test
