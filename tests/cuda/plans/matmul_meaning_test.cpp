@@ -120,6 +120,20 @@ TEST(CudnnRules, WhichProductsWithGeluCudnnIsAskedFor) {
   EXPECT_FALSE(served([](GemmArgs& g) { g.bias = static_cast<const char*>(g.bias) + 2; }));
 }
 
+TEST(CudnnRules, WhenProductsWithGeluAreTimed) {
+  GeluProblem problem{GeluPass::result, true, 32768, 1536, 384, 384, 1, 384, 1536};
+  const auto timed = [&](const TimingRules& rules) {
+    return why_not_timed(problem, rules) == nullptr;
+  };
+  constexpr bool kCaptured = true, kDeterministic = true, kFile = true;
+  EXPECT_TRUE(timed({!kCaptured, !kDeterministic, !kFile}));
+  EXPECT_TRUE(timed({!kCaptured, kDeterministic, kFile}));
+  EXPECT_FALSE(timed({!kCaptured, kDeterministic, !kFile}));
+  EXPECT_FALSE(timed({kCaptured, !kDeterministic, kFile}));
+  problem.m = 512;
+  EXPECT_FALSE(timed({!kCaptured, !kDeterministic, kFile}));
+}
+
 TEST(CudnnGraphs, GeluPlansOfDifferentProductsHaveDifferentKeys) {
   const GeluProblem base{GeluPass::result, true, 64, 16, 8, 8, 1, 8, 16};
   GeluProblem p = base;

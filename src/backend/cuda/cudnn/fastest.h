@@ -10,6 +10,7 @@ using Work = std::function<void()>;
 struct Trial {
   std::function<double(const Work&)> seconds;   ///< of one run on the device
   std::function<std::vector<float>()> sampled;  ///< some elements of what the last run wrote
+  std::function<void()> spoil;                  ///< makes them NaN, for a way that writes nothing
 };
 
 struct Fastest {

@@ -10,6 +10,7 @@
 #include "backend/cuda/cudnn/matmul_rules.h"
 #include "backend/cuda/runtime.h"
 #include "sing/core/dtype.h"
+#include "sing/core/error.h"
 #include "sing/core/log.h"
 
 namespace sing::cuda::cudnn {
@@ -21,11 +22,6 @@ using kernels::GemmArgs;
 enum KeyKind : int64_t { kSuggested = 200, kMeasured = 201 };
 constexpr int64_t kOwn = -1;  // EngineChoice::engine where the own way is the fastest
 
-/// Results with fewer elements are not worth the seconds that compiling several kernels takes: the
-/// pass that is saved takes microseconds.
-constexpr int64_t kWorthTiming = int64_t{1} << 21;
-
-/// Cannot be timed: what is queued runs later.
 bool being_captured(Stream stream) {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
   sing::cuda::check(cudaStreamIsCapturing(native(stream), &status), "asking for a capture");
@@ -59,23 +55,36 @@ double seconds_of(const Work& work, Stream stream) {
   return best;
 }
 
-/// Rows at both ends and in the middle of what a call writes.
-std::vector<float> sampled(const GemmArgs& g) {
+/// Calls f(pointer) for rows at both ends and in the middle of what a call writes.
+template <class F>
+void for_sampled_rows(const GemmArgs& g, const F& f) {
   constexpr int64_t kRows = 16;
-  std::vector<bfloat16> rows;
   for (void* written : {g.c, g.slope}) {
     if (written == nullptr) continue;
     for (const int64_t first : {int64_t{0}, g.m / 2, std::max<int64_t>(g.m - kRows, 0)})
-      for (int64_t row = first; row < std::min(first + kRows, g.m); ++row) {
-        const size_t at = rows.size();
-        rows.resize(at + static_cast<size_t>(g.n));
-        runtime().copy(rows.data() + at, static_cast<bfloat16*>(written) + row * g.c_row,
-                       static_cast<size_t>(g.n) * sizeof(bfloat16),
-                       backend::CopyKind::device_to_host, g.stream);
-        runtime().synchronize(g.stream);  // `rows` may move when it grows
-      }
+      for (int64_t row = first; row < std::min(first + kRows, g.m); ++row)
+        f(static_cast<bfloat16*>(written) + row * g.c_row);
   }
-  return {rows.begin(), rows.end()};
+}
+
+std::vector<float> sampled(const GemmArgs& g) {
+  std::vector<float> values;
+  std::vector<bfloat16> row(static_cast<size_t>(g.n));
+  for_sampled_rows(g, [&](const bfloat16* from) {
+    runtime().copy(row.data(), from, row.size() * sizeof(bfloat16),
+                   backend::CopyKind::device_to_host, g.stream);
+    runtime().synchronize(g.stream);
+    for (const bfloat16 value : row) values.push_back(static_cast<float>(value));
+  });
+  return values;
+}
+
+void spoil(const GemmArgs& g) {
+  const auto bytes = static_cast<size_t>(g.n) * sizeof(bfloat16);
+  for_sampled_rows(g, [&](bfloat16* row) {
+    // All bits set are a NaN.
+    sing::cuda::check(cudaMemsetAsync(row, 0xff, bytes, native(g.stream)), "spoiling memory");
+  });
 }
 
 /// The fastest plan, or null where `own` is: measured now.
@@ -85,9 +94,9 @@ std::unique_ptr<Plan> measured(const GemmArgs& g, const GeluProblem& problem, co
       [&] { return gelu_graph(problem, target); }, target, {deterministic(), false});
   std::vector<Work> ways{own};
   for (const auto& plan : plans) ways.emplace_back([&g, &plan] { run(*plan, g); });
-  const Fastest found = fastest_of(
-      ways,
-      {[&](const Work& work) { return seconds_of(work, g.stream); }, [&] { return sampled(g); }});
+  const Fastest found =
+      fastest_of(ways, {[&](const Work& work) { return seconds_of(work, g.stream); },
+                        [&] { return sampled(g); }, [&] { spoil(g); }});
   std::string line = "cudnn: " + problem.text() + ", microseconds: own ";
   for (size_t way = 0; way < ways.size(); ++way) {
     if (way > 0) line += ", engine " + std::to_string(plans[way - 1]->choice().engine) + " ";
@@ -102,23 +111,19 @@ std::unique_ptr<Plan> measured(const GemmArgs& g, const GeluProblem& problem, co
   return best;
 }
 
-std::shared_ptr<const Plan> fastest_plan(const GemmArgs& g, const GeluProblem& problem,
-                                         const PlanKey& key, const Work& own) {
+/// As was kept, or measured where that may be.
+std::unique_ptr<Plan> fastest_plan(const GemmArgs& g, const GeluProblem& problem,
+                                   const PlanKey& key, const Target& target, const Work& own) {
   Library& library = Library::get();
-  return library.plan(key, [&](const Target& target) -> std::unique_ptr<Plan> {
-    if (const EngineChoice* kept = library.kept_choice(key)) {
-      if (kept->engine == kOwn) return nullptr;
-      return find_plan(gelu_graph(problem, target), target, {deterministic(), false}, *kept);
-    }
-    if (problem.m * problem.n < kWorthTiming || being_captured(g.stream)) return nullptr;
-    if (deterministic() && !library.has_file()) {
-      log_info("cudnn: " + problem.text() +
-               ": not timed, own kernels serve it; train.deterministic needs SING_CUDA_PLANS=FILE "
-               "to keep what was found fastest");
-      return nullptr;
-    }
-    return measured(g, problem, key, target, own);
-  });
+  if (const EngineChoice* kept = library.kept_choice(key)) {
+    if (kept->engine == kOwn) return nullptr;
+    return find_plan(gelu_graph(problem, target), target, {deterministic(), false}, *kept);
+  }
+  const TimingRules rules{being_captured(g.stream), deterministic(), library.has_file()};
+  const char* reason = why_not_timed(problem, rules);
+  if (reason == nullptr) return measured(g, problem, key, target, own);
+  log_info("cudnn: " + problem.text() + ": not timed, own kernels serve it; " + reason);
+  return nullptr;
 }
 
 }  // namespace
@@ -130,11 +135,19 @@ bool try_gelu_product(const GemmArgs& args, Provider provider, const std::functi
   PlanKey key = problem->key();
   key.insert(key.begin(), provider == Provider::cudnn ? kSuggested : kMeasured);
   key.push_back(deterministic());
-  const std::shared_ptr<const Plan> plan =
-      provider == Provider::automatic
-          ? fastest_plan(args, *problem, key, own)
-          : Library::get().plan(key, {deterministic(), false},
-                                [&](const Target& target) { return gelu_graph(*problem, target); });
+  Library& library = Library::get();
+  const auto graph = [&](const Target& target) { return gelu_graph(*problem, target); };
+  const auto fastest = [&](const Target& target) -> std::unique_ptr<Plan> {
+    try {
+      return fastest_plan(args, *problem, key, target, own);
+    } catch (const BackendError& error) {
+      log_info("cudnn: own kernels serve " + problem->text() + ": " + error.what());
+      return nullptr;
+    }
+  };
+  const std::shared_ptr<const Plan> plan = provider == Provider::automatic
+                                               ? library.plan(key, fastest)
+                                               : library.plan(key, {deterministic(), false}, graph);
   if (plan == nullptr) return false;
   run(*plan, args);
   return true;

@@ -34,4 +34,13 @@ std::optional<GeluProblem> gelu_problem(const kernels::GemmArgs& g) {
   return GeluProblem{pass, g.bias != nullptr, g.m, g.n, g.k, g.a_row, g.b_row, g.b_col, g.c_row};
 }
 
+const char* why_not_timed(const GeluProblem& problem, const TimingRules& rules) {
+  constexpr int64_t kWorthTiming = int64_t{1} << 21;
+  if (problem.m * problem.n < kWorthTiming) return "it is small";
+  if (rules.captured) return "it was first called in a graph";
+  if (rules.deterministic && !rules.has_file)
+    return "train.deterministic needs SING_CUDA_PLANS=FILE to keep what was found fastest";
+  return nullptr;
+}
+
 }  // namespace sing::cuda::cudnn
