@@ -1,6 +1,8 @@
 // Products with exact GELU and its derivative have cuDNN plans, at the sizes of transformers.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "backend/cuda/cudnn/matmul_graph.h"
 #include "cuda/plans/plan_text.h"
 
@@ -49,22 +51,33 @@ TEST(CudnnPlans, GeluWithoutAnythingKeptOrBias) {
   }
 }
 
-TEST(CudnnPlans, OneOfEachEngine) {
+TEST(CudnnPlans, ToTimeFromEveryEngine) {
   const GeluProblem problem = problem_of(GeluPass::gradient, 1024, 128);
   const auto make = [&] { return gelu_graph(problem, absent_h200()); };
-  const auto plans = plan_of_each_engine(make, absent_h200(), kUsual);
-  // Among them engines that the heuristic does not name.
-  ASSERT_GE(plans.size(), 2u);
+  const auto plans = plans_to_time(make, absent_h200(), kUsual, 1);
+  std::set<int64_t> engines;
+  bool first_kernel = false;
   for (size_t i = 0; i < plans.size(); ++i) {
+    const EngineChoice& choice = plans[i]->choice();
+    std::puts(choice.text().c_str());
     EXPECT_TRUE(allowed(plans[i]->notes(), kUsual));
-    for (size_t j = 0; j < i; ++j) EXPECT_NE(plans[i]->choice().engine, plans[j]->choice().engine);
-    std::printf("engine %d\n", static_cast<int>(plans[i]->choice().engine));
+    for (size_t j = 0; j < i; ++j) EXPECT_NE(choice, plans[j]->choice());
+    engines.insert(choice.engine);
+    if (!choice.knobs.empty()) first_kernel |= choice.knobs[0].second == 0;
   }
+  EXPECT_GE(engines.size(), 2u);  // the heuristic names one
+  EXPECT_TRUE(first_kernel);
   // What was chosen can be asked for again.
+  ASSERT_FALSE(plans.empty());
   const auto again = find_plan(make(), absent_h200(), kUsual, plans[0]->choice());
   ASSERT_NE(again, nullptr);
   EXPECT_EQ(again->choice(), plans[0]->choice());
   EXPECT_EQ(find_plan(make(), absent_h200(), kUsual, EngineChoice{-1, {}}), nullptr);
+}
+
+TEST(CudnnPlans, AChoiceAsText) {
+  EXPECT_EQ((EngineChoice{7, {}}.text()), "engine 7");
+  EXPECT_EQ((EngineChoice{7, {{24, 21}, {17, 2}}}.text()), "engine 7 (24=21, 17=2)");
 }
 
 }  // namespace

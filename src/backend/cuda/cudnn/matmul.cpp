@@ -90,8 +90,10 @@ void spoil(const GemmArgs& g) {
 /// The fastest plan, or null where `own` is: measured now.
 std::unique_ptr<Plan> measured(const GemmArgs& g, const GeluProblem& problem, const PlanKey& key,
                                const Target& target, const Work& own) {
-  std::vector<std::unique_ptr<Plan>> plans = plan_of_each_engine(
-      [&] { return gelu_graph(problem, target); }, target, {deterministic(), false});
+  // What is kept in a file is searched for once, so that more may be tried.
+  const int64_t kernels = Library::get().has_file() ? 3 : 0;
+  std::vector<std::unique_ptr<Plan>> plans = plans_to_time(
+      [&] { return gelu_graph(problem, target); }, target, {deterministic(), false}, kernels);
   std::vector<Work> ways{own};
   for (const auto& plan : plans) ways.emplace_back([&g, &plan] { run(*plan, g); });
   const Fastest found =
@@ -99,7 +101,7 @@ std::unique_ptr<Plan> measured(const GemmArgs& g, const GeluProblem& problem, co
                         [&] { return sampled(g); }, [&] { spoil(g); }});
   std::string line = "cudnn: " + problem.text() + ", microseconds: own ";
   for (size_t way = 0; way < ways.size(); ++way) {
-    if (way > 0) line += ", engine " + std::to_string(plans[way - 1]->choice().engine) + " ";
+    if (way > 0) line += ", " + plans[way - 1]->choice().text() + " ";
     line += std::isfinite(found.seconds[way])
                 ? std::to_string(std::lround(found.seconds[way] * 1e6))
                 : "failed";

@@ -134,23 +134,35 @@ std::optional<Found> search(const Graph& graph, const Target& target, const Plan
   return std::nullopt;
 }
 
-/// For each engine what to try: what the heuristic says first of it, else its own settings.
-std::vector<EngineChoice> choice_of_each_engine(const Graph& graph, const Target& target) {
+std::vector<EngineChoice> choices_to_time(const Graph& graph, const Target& target,
+                                          int64_t kernels) {
   std::vector<EngineChoice> choices;
   const auto add = [&](EngineChoice choice) {
-    const auto same = [&](const EngineChoice& other) { return other.engine == choice.engine; };
-    if (std::ranges::none_of(choices, same)) choices.push_back(std::move(choice));
+    if (std::ranges::find(choices, choice) == choices.end()) choices.push_back(std::move(choice));
   };
   std::string reason;
   for (const auto& [config, engine] : suggestions(graph, target, CUDNN_HEUR_MODE_A, reason))
     add(choice_of(config, engine));
   const int64_t engines =
       graph.descriptor().get_integer(CUDNN_ATTR_OPERATIONGRAPH_ENGINE_GLOBAL_COUNT);
-  for (int64_t engine = 0; engine < engines; ++engine) add({engine, {}});
+  for (int64_t engine = 0; engine < engines; ++engine) {
+    const auto same = [&](const EngineChoice& choice) { return choice.engine == engine; };
+    if (std::ranges::none_of(choices, same)) add({engine, {}});
+    for (int64_t kernel = 0; kernel < kernels; ++kernel)
+      add({engine, {{CUDNN_KNOB_TYPE_KERNEL_CFG, kernel}}});
+  }
   return choices;
 }
 
 }  // namespace
+
+std::string EngineChoice::text() const {
+  std::string text = "engine " + std::to_string(engine);
+  for (size_t i = 0; i < knobs.size(); ++i)
+    text += (i == 0 ? " (" : ", ") + std::to_string(knobs[i].first) + "=" +
+            std::to_string(knobs[i].second);
+  return text + (knobs.empty() ? "" : ")");
+}
 
 bool allowed(const std::vector<int64_t>& notes, const PlanRules& rules) {
   const auto has = [&](int64_t note) { return std::ranges::find(notes, note) != notes.end(); };
@@ -212,11 +224,11 @@ std::unique_ptr<Plan> find_plan(Graph graph, const Target& target, const PlanRul
   return nullptr;
 }
 
-std::vector<std::unique_ptr<Plan>> plan_of_each_engine(const std::function<Graph()>& make,
-                                                       const Target& target,
-                                                       const PlanRules& rules) {
+std::vector<std::unique_ptr<Plan>> plans_to_time(const std::function<Graph()>& make,
+                                                 const Target& target, const PlanRules& rules,
+                                                 int64_t kernels) {
   std::vector<std::unique_ptr<Plan>> plans;
-  for (const EngineChoice& choice : choice_of_each_engine(make(), target))
+  for (const EngineChoice& choice : choices_to_time(make(), target, kernels))
     if (auto plan = find_plan(make(), target, rules, choice)) plans.push_back(std::move(plan));
   return plans;
 }

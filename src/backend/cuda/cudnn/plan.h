@@ -16,6 +16,8 @@ struct EngineChoice {
   int64_t engine = -1;
   std::vector<std::pair<int64_t, int64_t>> knobs;
   friend bool operator==(const EngineChoice&, const EngineChoice&) = default;
+  /// "engine 7 (24=21)".
+  std::string text() const;
 };
 
 /// Which engines may not be used, by the numerical notes cuDNN attaches to them.
@@ -59,11 +61,12 @@ std::unique_ptr<Plan> find_plan(Graph graph, const Target& target, const PlanRul
 std::unique_ptr<Plan> find_plan(Graph graph, const Target& target, const PlanRules& rules,
                                 const EngineChoice& choice);
 
-/// One plan for each engine that takes the graph and that `rules` allow: with the settings that
-/// heuristic mode A suggests first for it, or with its own ones. For those who time them: the
-/// heuristic may leave out engines that serve the graph well. `make` returns the finalised graph.
-std::vector<std::unique_ptr<Plan>> plan_of_each_engine(const std::function<Graph()>& make,
-                                                       const Target& target,
-                                                       const PlanRules& rules);
+/// Plans for those who time them, that `rules` allow: what heuristic mode A suggests; since that
+/// may leave out engines that serve the graph well, from each of those its own settings; and from
+/// every engine the first `kernels` of the kernels it can make (larger tiles come first). `make`
+/// returns the finalised graph. Each plan may take seconds.
+std::vector<std::unique_ptr<Plan>> plans_to_time(const std::function<Graph()>& make,
+                                                 const Target& target, const PlanRules& rules,
+                                                 int64_t kernels);
 
 }  // namespace sing::cuda::cudnn
