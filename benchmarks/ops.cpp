@@ -23,6 +23,7 @@
 #include "sing/nn/models/resnet.h"
 #include "sing/ops/attention.h"
 #include "sing/ops/conv.h"
+#include "sing/ops/feed_forward.h"
 #include "sing/ops/linear.h"
 #include "sing/ops/loss.h"
 #include "sing/ops/norm.h"
@@ -47,9 +48,11 @@ bool g_tiny = false, g_failed = false;
 /// Three sets of inputs in turn, so that the last one's data are not the next one's.
 constexpr size_t kSets = 3;
 
-/// What one call of an op costs in floating-point operations and in bytes that have to move.
+/// What one call of an op costs in floating-point operations and in bytes that have to move, and
+/// from which input on they are parameters: these have f32 gradient buffers, as in training.
 struct Work {
   double flops = 0, bytes = 0;
+  size_t parameters_from = SIZE_MAX;
 };
 
 /// Runs the loop and notes its rate. Own counters rather than the library's, which would print a
@@ -79,7 +82,10 @@ void run_op(benchmark::State& state, const std::vector<Shape>& shapes, const Op&
   for (size_t s = 0; s < kSets; ++s)
     for (size_t i = 0; i < shapes.size(); ++i) {
       Tensor t = random_tensor(shapes[i], 10 * s + i, dtype);
-      if (backward) t.set_requires_grad().set_grad(zeros_like(t));
+      const bool parameter = i >= forward.parameters_from;
+      if (backward)
+        t.set_requires_grad().set_grad(parameter ? Tensor::zeros(t.shape(), {.device = g_device})
+                                                 : zeros_like(t));
       sets[s].push_back(t);
     }
   Tensor grad = backward ? random_tensor(op(sets[0]).shape(), 99, dtype) : Tensor();
@@ -105,7 +111,10 @@ void run_on_device(benchmark::State& state, const std::vector<Shape>& shapes, co
   for (size_t s = 0; s < sets.size(); ++s)
     for (size_t i = 0; i < shapes.size(); ++i) {
       Tensor t = bench::random_on(g_device, shapes[i], 10 * s + i).to(dtype);
-      if (backward) t.set_requires_grad().set_grad(zeros_like(t));
+      const bool parameter = i >= forward.parameters_from;
+      if (backward)
+        t.set_requires_grad().set_grad(parameter ? Tensor::zeros(t.shape(), {.device = g_device})
+                                                 : zeros_like(t));
       sets[s].push_back(t);
     }
   const Tensor grad =
@@ -187,6 +196,15 @@ void add_products() {
   }
 }
 
+void add_feed_forward() {
+  for (const auto& [m, hidden, d] : {std::array<int64_t, 3>{1152, 256, 64}, {1024, 1536, 384}})
+    add(
+        fmt::format("feed_forward+gelu/{}x{}x{}", m, hidden, d),
+        {{m, d}, {hidden, d}, {hidden}, {d, hidden}, {d}},
+        [](const Inputs& in) { return ops::feed_forward(in[0], in[1], in[2], in[3], in[4]); },
+        {4.0 * static_cast<double>(m * hidden * d), 0}, true);
+}
+
 void add_norms() {
   for (const auto& [rows, cols] : {std::array<int64_t, 2>{1152, 64}, {1024, 384}, {16384, 384}}) {
     const double bytes = 2.0 * 4 * static_cast<double>(rows * cols);
@@ -236,7 +254,16 @@ void add_device_rows() {
           return ops::linear(in[0], in[1], in[2],
                              gelu ? ops::Activation::gelu : ops::Activation::none);
         },
-        {2.0 * static_cast<double>(m) * static_cast<double>(n * k), 0});
+        {2.0 * static_cast<double>(m) * static_cast<double>(n * k), 0, 1});
+  };
+  const auto feed_forward = [](int64_t m, int64_t hidden, int64_t d, bool tanh) {
+    add(fmt::format("feed_forward+gelu{}/{}x{}x{}", tanh ? "_tanh" : "", m, hidden, d),
+        {{m, d}, {hidden, d}, {hidden}, {d, hidden}, {d}},
+        [tanh](const Inputs& in) {
+          return ops::feed_forward(in[0], in[1], in[2], in[3], in[4],
+                                   tanh ? ops::Activation::gelu_tanh : ops::Activation::gelu);
+        },
+        {4.0 * static_cast<double>(m) * static_cast<double>(hidden * d), 0, 1});
   };
   const auto row_ops = [](int64_t rows, int64_t cols) {
     const double bytes = 2.0 * 4 * static_cast<double>(rows) * static_cast<double>(cols);
@@ -272,6 +299,7 @@ void add_device_rows() {
   };
   if (g_tiny) {
     linear(16, 16, 16, true);
+    feed_forward(16, 32, 16, true);
     row_ops(2, 32);
     loss(4, 10);
     attention(1, 8, 2, 16);
@@ -284,6 +312,8 @@ void add_device_rows() {
     linear(kTokens, d, d, false);
     linear(kTokens, 4 * d, d, true);
     linear(kTokens, d, 4 * d, false);
+    feed_forward(kTokens, 4 * d, d, false);
+    feed_forward(kTokens, 4 * d, d, true);
     row_ops(kTokens, d);
   }
   row_ops(8192, 1024);
@@ -342,6 +372,7 @@ int main(int argc, char** argv) try {
   benchmark::AddCustomContext("ceiling copy", fmt::format("{:.1f} GB/s", g_ceilings.bytes * 1e-9));
   benchmark::AddCustomContext("device", backend::runtime({}).description());
   add_products();
+  add_feed_forward();
   add_norms();
   add_attention();
   add_convolutions();

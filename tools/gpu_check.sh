@@ -261,6 +261,10 @@ stage_bench() {
   SING_LOG=info SING_CUDA_GELU=auto SING_CUDA_PLANS="$work/gelu_plans.json" "$build/benchmarks/bench_ops" --device cuda \
     --benchmark_out="$out/ops_speed_gelu.json" --benchmark_out_format=json --benchmark_filter=gelu \
     $(fast --tiny "") --benchmark_min_time="$(fast 0.001 0.1)" || ok=1
+  # What follows a product by own kernels instead of cuBLASLt: the rows to compare with the first run.
+  SING_CUDA_EPILOGUES=off "$build/benchmarks/bench_ops" --device cuda --benchmark_out="$out/ops_speed_own_epilogues.json" \
+    --benchmark_out_format=json --benchmark_filter="linear|feed_forward" \
+    $(fast --tiny "") --benchmark_min_time="$(fast 0.001 0.1)" || ok=1
   "$build/benchmarks/bench_optimizer" --device cuda --json "$out/optimizer_speed.json" \
     $(fast "--sizes resnet18 --seconds 0 adamw" "--seconds 0.3") || ok=1
   return $ok

@@ -14,7 +14,7 @@ Dropout::Dropout(double p) : p_(p) {
 
 Tensor Dropout::forward(const Tensor& x) {
   const backend::LayerScope scope(path());
-  if (!training() || p_ == 0) return x;
+  if (!active()) return x;
   return ops::dropout(x, p_, dropout_key(path_hash(), path().c_str()));
 }
 

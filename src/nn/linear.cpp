@@ -23,7 +23,7 @@ Linear::Linear(int64_t in, int64_t out, const LinearOptions& options)
 
 Tensor Linear::forward(const Tensor& x, ops::Activation activation) {
   const backend::LayerScope scope(path());
-  return ops::linear(x, weight_.working, bias_ ? bias_->working : Tensor(), activation);
+  return ops::linear(x, weight(), bias(), activation);
 }
 
 }  // namespace sing::nn

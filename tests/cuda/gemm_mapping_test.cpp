@@ -37,10 +37,43 @@ int64_t place(const LibraryMatrix& matrix, int64_t r, int64_t c, int64_t batch) 
   return row + column * matrix.ld + batch * matrix.batch_stride;
 }
 
+double gelu_tanh_grad(double x) {
+  const double root = std::sqrt(2 / M_PI), t = std::tanh(root * (x + 0.044715 * x * x * x));
+  return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * root * (1 + 3 * 0.044715 * x * x);
+}
+
+/// The factor by which our own kernels let a gradient through, from the value before (relu: after).
+double gradient(Epilogue epilogue, double x) {
+  switch (epilogue) {
+    case Epilogue::relu:
+      return x > 0 ? 1 : 0;
+    case Epilogue::gelu:
+      return 0.5 * std::erfc(-x / std::sqrt(2.0)) +
+             x * std::exp(-0.5 * x * x) / std::sqrt(2 * M_PI);
+    case Epilogue::gelu_tanh:
+      return gelu_tanh_grad(x);
+    case Epilogue::none:
+      break;
+  }
+  return 1;
+}
+
+/// BGRADB: for each column of D the sum of op(B) over the depth.
+void sum_operand(const LibraryProduct& p, const GemmArgs& g) {
+  const auto* b = static_cast<const float*>(g.a);
+  float* out = static_cast<float*>(g.bias_grad);
+  for (int64_t col = 0; col < p.cols; ++col) {
+    double sum = g.bias_grad_accumulate ? static_cast<double>(out[col]) : 0;
+    for (int64_t k = 0; k < p.depth; ++k) sum += static_cast<double>(b[place(p.b, k, col, 0)]);
+    out[col] = static_cast<float>(sum);
+  }
+}
+
 /// The library's part and the pass after it.
 void interpret(const LibraryProduct& p, const GemmArgs& g) {
   const auto *a = static_cast<const float*>(g.b), *b = static_cast<const float*>(g.a);
   float *c = static_cast<float*>(g.c), *slope = static_cast<float*>(g.slope);
+  const auto* kept = static_cast<const float*>(g.kept);
   float* d = p.to_slope ? slope : c;
   ASSERT_TRUE(d != nullptr);
   ASSERT_FALSE(p.keeps_input && (slope == nullptr || p.to_slope));
@@ -58,17 +91,21 @@ void interpret(const LibraryProduct& p, const GemmArgs& g) {
         if (p.accumulate) sum += static_cast<double>(c[at]);
         if (p.bias) sum += static_cast<double>(static_cast<const float*>(g.bias)[row]);
         if (p.keeps_input) slope[at] = static_cast<float>(sum);
+        if (p.activation == LibraryActivation::gelu_tanh_grad) sum *= gelu_tanh_grad(kept[at]);
         d[at] = static_cast<float>(
             p.activation == LibraryActivation::relu        ? activation(Epilogue::relu, sum)
             : p.activation == LibraryActivation::gelu_tanh ? activation(Epilogue::gelu_tanh, sum)
                                                            : sum);
       }
+  if (p.bias_grad) sum_operand(p, g);
   if (!p.pass) return;
   for (int64_t batch = 0; batch < p.batches; ++batch)
     for (int64_t col = 0; col < p.cols; ++col)
       for (int64_t row = 0; row < p.rows; ++row) {
         const int64_t at = place(p.c, row, col, batch);
-        c[at] = static_cast<float>(activation(g.epilogue, static_cast<double>(d[at])));
+        const double before = static_cast<double>(d[at]);
+        c[at] = static_cast<float>(kept != nullptr ? before * gradient(g.epilogue, kept[at])
+                                                   : activation(g.epilogue, before));
       }
 }
 
@@ -211,6 +248,79 @@ TEST(GemmMapping, LibraryActivationsOnlyWhereTheyAreOurs) {
   const auto in_place = product(Epilogue::gelu, 8, false, true, DType::bf16);
   EXPECT_TRUE(in_place.pass);
   EXPECT_FALSE(in_place.to_slope);
+}
+
+TEST(GemmMapping, GradientsThroughActivations) {
+  for (const Epilogue e : {Epilogue::relu, Epilogue::gelu, Epilogue::gelu_tanh})
+    for (const bool fuse : {false, true})
+      for (const DType dtype : {DType::f32, DType::bf16})
+        for (const int64_t n : {5, 8})
+          for (int layout = 0; layout < 4; ++layout) {
+            Problem p = dense(6, n, 4, layout);
+            p.g.epilogue = e;
+            GemmArgs asked = p.args(false, false);
+            asked.kept = p.slope.data();
+            asked.dtype = asked.c_dtype = dtype;
+            const LibraryProduct product = *map_gemm(asked, fuse);
+            // The library has the tanh form, in bf16, for what is kept in columns of 16 bytes.
+            const bool library =
+                fuse && e == Epilogue::gelu_tanh && dtype == DType::bf16 && n % 8 == 0;
+            EXPECT_EQ(product.activation == LibraryActivation::gelu_tanh_grad, library);
+            EXPECT_EQ(product.pass, !library);
+            EXPECT_FALSE(product.keeps_input || product.to_slope || product.bias_grad);
+            GemmArgs g = p.args(false, false);
+            g.kept = p.slope.data();
+            Problem plain = p;
+            plain.g.epilogue = Epilogue::none;
+            interpret(product, g);
+            const backend::KernelPathGuard guard(backend::KernelPath::reference);
+            kernels::gemm(DeviceType::cpu, plain.args(false, false));
+            for (size_t i = 0; i < static_cast<size_t>(6 * n); ++i)
+              plain.c[i] *= static_cast<float>(gradient(e, static_cast<double>(p.slope[i])));
+            expect_same(p.c, plain.c, "c");
+          }
+}
+
+TEST(GemmMapping, BiasGradients) {
+  for (const bool fuse : {false, true})
+    for (const bool accumulate : {false, true})
+      for (const int64_t m : {1, 4, 6})
+        for (const int64_t k : {1, 5}) {
+          Problem p = dense(m, 3, k, 1);  // A as the transpose of dY
+          p.g.accumulate = accumulate;
+          p.g.bias_grad_accumulate = accumulate;
+          p.g.bias_grad_dtype = DType::f32;
+          Problem wanted = p;
+          const auto with_sums = [](Problem& problem) {
+            GemmArgs g = problem.args(false, false);
+            g.bias_grad = problem.bias.data();
+            return g;
+          };
+          const LibraryProduct product = *map_gemm(with_sums(p), fuse);
+          EXPECT_EQ(product.bias_grad, fuse);
+          if (!fuse) continue;
+          interpret(product, with_sums(p));
+          const backend::KernelPathGuard guard(backend::KernelPath::reference);
+          kernels::gemm(DeviceType::cpu, with_sums(wanted));
+          expect_same(p.c, wanted.c, "c");
+          expect_same(p.bias, wanted.bias, "bias gradient");
+        }
+}
+
+TEST(GemmMapping, BiasGradientsAreNotNarrowedOnTheWay) {
+  const auto mapped = [](DType dtype, DType c_dtype, DType bias_grad_dtype) {
+    Problem p = dense(4, 3, 6, 1);
+    GemmArgs g = p.args(false, false);
+    g.bias_grad = p.bias.data();
+    g.dtype = dtype;
+    g.c_dtype = c_dtype;
+    g.bias_grad_dtype = bias_grad_dtype;
+    return map_gemm(g, true)->bias_grad;
+  };
+  EXPECT_TRUE(mapped(DType::bf16, DType::f32, DType::f32));
+  EXPECT_TRUE(mapped(DType::bf16, DType::f32, DType::bf16));
+  EXPECT_TRUE(mapped(DType::bf16, DType::bf16, DType::bf16));
+  EXPECT_FALSE(mapped(DType::bf16, DType::bf16, DType::f32));  // D's dtype is the library's
 }
 
 TEST(GemmMapping, ALinearLayerAsItsThreeProducts) {

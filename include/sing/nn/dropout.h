@@ -12,6 +12,8 @@ class SING_API Dropout : public Module {
   /// Throws ConfigError unless 0 <= p < 1.
   explicit Dropout(double p);
   Tensor forward(const Tensor& x);
+  /// Whether forward() is more than the identity now.
+  bool active() const { return training() && p_ != 0; }
 
  private:
   double p_;

@@ -26,6 +26,10 @@ class SING_API Linear : public Module {
   double macs() const { return static_cast<double>(in_) * static_cast<double>(out_); }
   int64_t in() const { return in_; }
   int64_t out() const { return out_; }
+  /// What `forward` multiplies by, for ops that take several layers at once.
+  const Tensor& weight() const { return weight_.working; }
+  /// Undefined without a bias.
+  Tensor bias() const { return bias_ ? bias_->working : Tensor(); }
 
  private:
   int64_t in_, out_;

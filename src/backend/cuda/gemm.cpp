@@ -14,33 +14,19 @@
 namespace sing::cuda {
 namespace {
 
-/// False where the library has no algorithm; nothing was written then.
-bool try_product(const kernels::GemmArgs& g, const LibraryProduct& p) {
-  LibraryOperands operands{g.b,
-                           g.a,
-                           g.c,
-                           p.bias ? g.bias : nullptr,
-                           p.to_slope ? g.slope : g.c,
-                           p.keeps_input ? g.slope : nullptr};
-  if (!p.accumulate) operands.c = operands.d;  // not read
-#if defined(SING_CUDA_EMULATED)
-  if (!emulator::multiply(p, g.dtype, g.c_dtype, operands, g.stream)) return false;
-#else
-  if (!cublaslt::multiply(p, g.dtype, g.c_dtype, operands, g.stream)) return false;
-#endif
-  if (p.pass)
-    activation_pass({operands.d, g.c, g.c_dtype, g.epilogue, p.cols, p.rows, p.c.ld, p.batches,
-                     p.c.batch_stride, g.stream});
-  return true;
-}
-
-bool by_library(const kernels::GemmArgs& g) {
-  const std::optional<LibraryProduct> fused = map_gemm(g, true);
-  if (!fused) return false;
-  if (try_product(g, *fused)) return true;
-  if (fused->activation == LibraryActivation::none) return false;
-  const std::optional<LibraryProduct> plain = map_gemm(g, false);
-  return plain && try_product(g, *plain);
+/// The bias gradient of `rows` rows by our own kernel.
+void sum_rows(const kernels::GemmArgs& g, const void* from, DType dtype, int64_t rows) {
+  kernels::ActivationGradArgs a{};
+  a.grad = from;
+  a.bias_grad = g.bias_grad;
+  a.dtype = dtype;
+  a.bias_grad_dtype = g.bias_grad_dtype;
+  a.accumulate = g.bias_grad_accumulate;
+  a.epilogue = kernels::Epilogue::none;
+  a.m = rows;
+  a.n = g.m;
+  a.stream = g.stream;
+  own_activation_grad(a);
 }
 
 /// C *= act'(kept), where the product could not do it in its own write.
@@ -56,33 +42,56 @@ void through_activation(const kernels::GemmArgs& g) {
   own_activation_grad(a);
 }
 
-/// The bias gradient, where the product could not sum its operand.
-void sum_bias_grad(const kernels::GemmArgs& g) {
-  kernels::ActivationGradArgs a{};
-  a.grad = g.a;
-  a.bias_grad = g.bias_grad;
-  a.dtype = g.dtype;
-  a.bias_grad_dtype = g.bias_grad_dtype;
-  a.accumulate = g.bias_grad_accumulate;
-  a.epilogue = kernels::Epilogue::none;
-  a.m = g.k;
-  a.n = g.m;
-  a.stream = g.stream;
-  own_activation_grad(a);
+/// False where the library has no algorithm; nothing was written then.
+bool try_product(const kernels::GemmArgs& g, const LibraryProduct& p) {
+  // The library overwrites with sums of its own dtype: aside where they are to be added or
+  // narrowed.
+  const bool aside = p.bias_grad && (g.bias_grad_accumulate || g.bias_grad_dtype != g.c_dtype);
+  const Workspace sums(aside ? static_cast<size_t>(g.m) * size_of(g.c_dtype) : 0, g.stream);
+  LibraryOperands operands{g.b,
+                           g.a,
+                           g.c,
+                           p.bias ? g.bias : nullptr,
+                           p.to_slope ? g.slope : g.c,
+                           p.keeps_input ? g.slope : nullptr,
+                           p.bias_grad ? (aside ? sums.data() : g.bias_grad) : nullptr};
+  if (p.activation == LibraryActivation::gelu_tanh_grad) operands.kept = const_cast<void*>(g.kept);
+  if (!p.accumulate) operands.c = operands.d;  // not read
+#if defined(SING_CUDA_EMULATED)
+  if (!emulator::multiply(p, g.dtype, g.c_dtype, operands, g.stream)) return false;
+#else
+  if (!cublaslt::multiply(p, g.dtype, g.c_dtype, operands, g.stream)) return false;
+#endif
+  if (p.pass && g.kept != nullptr)
+    through_activation(g);
+  else if (p.pass)
+    activation_pass({operands.d, g.c, g.c_dtype, g.epilogue, p.cols, p.rows, p.c.ld, p.batches,
+                     p.c.batch_stride, g.stream});
+  if (aside)
+    sum_rows(g, sums.data(), g.c_dtype, 1);
+  else if (g.bias_grad != nullptr && !p.bias_grad)
+    sum_rows(g, g.a, g.dtype, g.k);
+  return true;
+}
+
+bool by_library(const kernels::GemmArgs& g) {
+  const bool fuse = library_epilogues();
+  const std::optional<LibraryProduct> fused = map_gemm(g, fuse);
+  if (!fused) return false;
+  if (try_product(g, *fused)) return true;
+  if (fused->activation == LibraryActivation::none && !fused->bias_grad) return false;
+  return try_product(g, *map_gemm(g, false));
 }
 
 void product_and_passes(const kernels::GemmArgs& args) {
+  if (by_library(args)) return;
   kernels::GemmArgs product = args;
-  if (args.bias_grad != nullptr) {
-    sum_bias_grad(args);
-    product.bias_grad = nullptr;
-  }
-  if (args.kept != nullptr) {
-    product.kept = nullptr;
-    product.epilogue = kernels::Epilogue::none;
-  }
-  if (!by_library(product)) own_gemm(product);
+  product.bias_grad = nullptr;
+  product.kept = nullptr;
+  if (args.kept != nullptr) product.epilogue = kernels::Epilogue::none;
+  own_gemm(product);
   if (args.kept != nullptr) through_activation(args);
+  if (args.bias_grad != nullptr) sum_rows(args, args.a, args.dtype, args.k);
 }
 
 /// Exact GELU, which cuBLASLt does not have, in the same kernel as the product. By own passes

@@ -16,8 +16,9 @@ struct LibraryMatrix {
   int64_t batch_stride;
 };
 
-/// What the library does to sum and bias before it writes.
-enum class LibraryActivation : uint8_t { none, relu, gelu_tanh };
+/// What the library does to sum and bias before it writes. gelu_tanh_grad multiplies by the
+/// derivative at GemmArgs::kept.
+enum class LibraryActivation : uint8_t { none, relu, gelu_tanh, gelu_tanh_grad };
 
 /// D = act(op(A) op(B) + beta C + bias by rows) for each batch; beta is 1 with `accumulate`. A row
 /// of our C is a column of D, so A is GemmArgs::b and B is GemmArgs::a. D lies like C and is
@@ -29,13 +30,16 @@ struct LibraryProduct {
   bool bias, accumulate;
   bool keeps_input;  // the library writes the value before its activation to GemmArgs::slope
   bool to_slope;
-  bool pass;  // afterwards C = act(D) by our own kernel
+  bool bias_grad;  // the library writes the sums of op(B) over the depth, in the dtype of D
+  bool pass;       // afterwards C = act(D), or C *= act'(kept), by our own kernel
 };
 
 /// What one call reads and writes.
 struct LibraryOperands {
   const void *a, *b, *c, *bias;
-  void *d, *kept;  // kept: LibraryProduct::keeps_input
+  void* d;
+  void* kept;       // written with LibraryProduct::keeps_input, read by gelu_tanh_grad
+  void* bias_grad;  // LibraryProduct::bias_grad
 };
 
 namespace mapping {
@@ -90,16 +94,29 @@ inline bool merge_batches(kernels::GemmArgs& g, Batch& batch) {
          (batch.c >= g.n && g.c_row >= batch.c * batch.count);
 }
 
+/// Leaves the sums beside a weight gradient to the library where it keeps them as wide as asked.
+inline void choose_sums(const kernels::GemmArgs& g, bool fuse, LibraryProduct& p) {
+  p.bias_grad = fuse && g.bias_grad != nullptr && p.batches == 1 &&
+                (g.c_dtype == DType::f32 || g.bias_grad_dtype == g.c_dtype);
+}
+
 inline void choose_activation(const kernels::GemmArgs& g, bool fuse, LibraryProduct& p) {
   using kernels::Epilogue;
   if (g.epilogue == Epilogue::none) return;
-  if (fuse && g.epilogue == Epilogue::relu && g.slope == nullptr) {
+  if (fuse && g.epilogue == Epilogue::relu && g.slope == nullptr && g.kept == nullptr) {
     p.activation = LibraryActivation::relu;
     return;
   }
   // The library has the tanh form only, and computes it too roughly for f32 results. What it keeps
   // has columns of whole 16 bytes.
   const bool kept_fits = p.c.ld % 8 == 0 && (p.batches == 1 || p.c.batch_stride % 8 == 0);
+  if (g.kept != nullptr) {
+    const bool by_library =
+        fuse && g.epilogue == Epilogue::gelu_tanh && g.c_dtype == DType::bf16 && kept_fits;
+    if (by_library) p.activation = LibraryActivation::gelu_tanh_grad;
+    p.pass = !by_library;
+    return;
+  }
   if (fuse && g.epilogue == Epilogue::gelu_tanh && g.c_dtype == DType::bf16 &&
       (g.slope == nullptr || kept_fits)) {
     p.activation = LibraryActivation::gelu_tanh;
@@ -112,8 +129,8 @@ inline void choose_activation(const kernels::GemmArgs& g, bool fuse, LibraryProd
 
 }  // namespace mapping
 
-/// The call that computes `args`, or nothing where the own kernel has to. With `fuse` activations
-/// are left to the library where it has them.
+/// The call that computes `args`, or nothing where the own kernel has to. With `fuse` activations,
+/// their gradients and bias gradients are left to the library where it has them.
 inline std::optional<LibraryProduct> map_gemm(kernels::GemmArgs g, bool fuse) {
   const bool narrow = g.dtype == DType::bf16;
   if (!narrow && g.dtype != DType::f32) return std::nullopt;
@@ -133,6 +150,7 @@ inline std::optional<LibraryProduct> map_gemm(kernels::GemmArgs g, bool fuse) {
   p.bias = g.bias != nullptr;
   p.accumulate = g.accumulate;
   mapping::choose_activation(g, fuse, p);
+  mapping::choose_sums(g, fuse, p);
   return p;
 }
 

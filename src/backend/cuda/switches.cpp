@@ -15,7 +15,7 @@ std::atomic<bool> g_deterministic{true};
 bool read_switch(const char* name, bool otherwise) {
   const char* text = std::getenv(name);
   if (text == nullptr || *text == '\0') return otherwise;
-  return std::string_view(text) != "0";
+  return std::string_view(text) != "0" && std::string_view(text) != "off";
 }
 
 Provider read_provider(const char* name) {
@@ -29,6 +29,11 @@ Provider read_provider(const char* name) {
 
 bool allow_tf32() {
   static const bool value = read_switch("SING_CUDA_TF32", false);
+  return value;
+}
+
+bool library_epilogues() {
+  static const bool value = read_switch("SING_CUDA_EPILOGUES", true);
   return value;
 }
 

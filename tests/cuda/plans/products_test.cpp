@@ -41,7 +41,9 @@ struct Described {
 };
 Described described(const GemmArgs& g, bool tf32 = false) {
   const LibraryProduct p = *map_gemm(g, true);
-  const LibraryOperands operands{g.b, g.a, g.c, g.bias, g.c, g.slope};
+  const LibraryOperands operands{
+      g.b,        g.a, g.c, g.bias, g.c, g.kept != nullptr ? const_cast<void*>(g.kept) : g.slope,
+      g.bias_grad};
   return {p, describe(p, g.dtype, g.c_dtype, operands, tf32)};
 }
 
@@ -99,9 +101,55 @@ TEST(CublasLtProducts, PointersAndWhatIsKept) {
   EXPECT_EQ(attribute<int64_t>(product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD), 16);
   EXPECT_EQ(attribute<int64_t>(product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_BATCH_STRIDE), 80);
   Product other = product;  // a later call of the same product
-  set_pointers(other.operation, p, {g.a, g.b, g.c, g.c, g.slope, g.slope});
+  set_pointers(other.operation, p, {g.a, g.b, g.c, g.c, g.slope, g.slope, nullptr});
   EXPECT_EQ(attribute<const void*>(other, CUBLASLT_MATMUL_DESC_BIAS_POINTER), g.c);
   EXPECT_EQ(attribute<const void*>(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER), g.bias);
+}
+
+TEST(CublasLtProducts, GradientThroughAnActivation) {
+  // Rows x hidden from dY (rows x out) and W2 (out x hidden), kept as the forward product left it.
+  GemmArgs g = args_of(DType::bf16, Epilogue::gelu_tanh, false, false, 1);
+  static char kept[16];
+  g.kept = kept;
+  g.b_row = g.c_row = 8;
+  g.b_col = 1;
+  const auto [p, product] = described(g);
+  EXPECT_EQ(attribute<uint32_t>(product, CUBLASLT_MATMUL_DESC_EPILOGUE), CUBLASLT_EPILOGUE_DGELU);
+  EXPECT_EQ(attribute<const void*>(product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER), kept);
+  EXPECT_EQ(attribute<int64_t>(product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD), 8);
+  EXPECT_EQ(attribute<const void*>(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER), nullptr);
+  EXPECT_EQ(attribute<int32_t>(product, CUBLASLT_MATMUL_DESC_TRANSA), CUBLAS_OP_N);
+  EXPECT_EQ(attribute<int32_t>(product, CUBLASLT_MATMUL_DESC_TRANSB), CUBLAS_OP_N);
+  // -1: what is kept has the dtype of D.
+  EXPECT_EQ(attribute<int32_t>(product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_DATA_TYPE), -1);
+}
+
+TEST(CublasLtProducts, BiasGradientBesideAWeightGradient) {
+  // dW (out x in) = dY^T X: our A is op(B) of the library, whose sums over the depth are one per
+  // column of D.
+  GemmArgs g = args_of(DType::bf16, Epilogue::none, false, false, 1);
+  static float sums[8];
+  g.c_dtype = g.bias_grad_dtype = DType::f32;
+  g.a_row = 1;
+  g.a_col = g.m;
+  g.b_row = g.c_row = g.n;
+  g.b_col = 1;
+  g.accumulate = true;
+  g.bias_grad = sums;
+  const auto [p, product] = described(g);
+  EXPECT_EQ(attribute<uint32_t>(product, CUBLASLT_MATMUL_DESC_EPILOGUE), CUBLASLT_EPILOGUE_BGRADB);
+  EXPECT_EQ(attribute<const void*>(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER), sums);
+  EXPECT_EQ(attribute<int32_t>(product, CUBLASLT_MATMUL_DESC_TRANSB), CUBLAS_OP_T);
+  EXPECT_EQ(attribute<uint64_t>(product.b, CUBLASLT_MATRIX_LAYOUT_ROWS), 5u);
+  EXPECT_EQ(attribute<uint64_t>(product.b, CUBLASLT_MATRIX_LAYOUT_COLS), 3u);
+  EXPECT_EQ(attribute<uint64_t>(product.c, CUBLASLT_MATRIX_LAYOUT_COLS), 5u);
+  // -1: the sums have the dtype of D, which is f32 here.
+  EXPECT_EQ(attribute<int32_t>(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE), -1);
+  EXPECT_EQ(attribute<uint32_t>(product.c, CUBLASLT_MATRIX_LAYOUT_TYPE),
+            static_cast<uint32_t>(CUDA_R_32F));
+  Product other = product;
+  set_pointers(other.operation, p, {g.b, g.a, g.c, nullptr, g.c, nullptr, sums + 4});
+  EXPECT_EQ(attribute<const void*>(other, CUBLASLT_MATMUL_DESC_BIAS_POINTER), sums + 4);
 }
 
 TEST(CublasLtProducts, Layouts) {

@@ -35,6 +35,10 @@ cublasLtMatrixLayoutOpaque_t layout_of(const LibraryMatrix& matrix, DType dtype,
   return layout;
 }
 
+bool has_kept(const LibraryProduct& p) {
+  return p.keeps_input || p.activation == LibraryActivation::gelu_tanh_grad;
+}
+
 cublasLtEpilogue_t epilogue_of(const LibraryProduct& p) {
   switch (p.activation) {
     case LibraryActivation::relu:
@@ -43,9 +47,13 @@ cublasLtEpilogue_t epilogue_of(const LibraryProduct& p) {
       if (p.keeps_input)
         return p.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
       return p.bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+    case LibraryActivation::gelu_tanh_grad:
+      return CUBLASLT_EPILOGUE_DGELU;
     case LibraryActivation::none:
       break;
   }
+  // Over the depth of B: one sum per column of D. The vector is of D's dtype unless said otherwise.
+  if (p.bias_grad) return CUBLASLT_EPILOGUE_BGRADB;
   return p.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
 }
 
@@ -60,7 +68,7 @@ cublasLtMatmulDescOpaque_t operation_of(const LibraryProduct& p, DType dtype,
   set(operation, CUBLASLT_MATMUL_DESC_TRANSA, a);
   set(operation, CUBLASLT_MATMUL_DESC_TRANSB, b);
   set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE, static_cast<uint32_t>(epilogue_of(p)));
-  if (p.keeps_input) {
+  if (has_kept(p)) {
     set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.c.ld);
     if (p.batches > 1)
       set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_BATCH_STRIDE, p.c.batch_stride);
@@ -80,7 +88,8 @@ void check(cublasStatus_t status, const char* attempt) {
 void set_pointers(cublasLtMatmulDescOpaque_t& operation, const LibraryProduct& p,
                   const LibraryOperands& operands) {
   if (p.bias) set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);
-  if (p.keeps_input) set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, operands.kept);
+  if (p.bias_grad) set(operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias_grad);
+  if (has_kept(p)) set(operation, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, operands.kept);
 }
 
 Product describe(const LibraryProduct& p, DType dtype, DType c_dtype,

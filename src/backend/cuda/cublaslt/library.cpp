@@ -51,7 +51,8 @@ class Preference {
 backend::PlanCache<Product>::Key key_of(const LibraryProduct& p, DType dtype, DType c_dtype,
                                         const LibraryOperands& o) {
   const int64_t flags = (p.a.transposed ? 1 : 0) | (p.b.transposed ? 2 : 0) | (p.bias ? 4 : 0) |
-                        (p.accumulate ? 8 : 0) | (p.keeps_input ? 16 : 0) | (o.c == o.d ? 32 : 0);
+                        (p.accumulate ? 8 : 0) | (p.keeps_input ? 16 : 0) | (o.c == o.d ? 32 : 0) |
+                        (p.bias_grad ? 64 : 0);
   return {p.rows,
           p.cols,
           p.depth,
@@ -71,7 +72,8 @@ backend::PlanCache<Product>::Key key_of(const LibraryProduct& p, DType dtype, DT
           alignment(o.c),
           alignment(o.d),
           alignment(o.bias),
-          alignment(o.kept)};
+          alignment(o.kept),
+          alignment(o.bias_grad)};
 }
 
 }  // namespace
