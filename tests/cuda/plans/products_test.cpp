@@ -152,6 +152,14 @@ TEST(CublasLtProducts, BiasGradientBesideAWeightGradient) {
   EXPECT_EQ(attribute<const void*>(other, CUBLASLT_MATMUL_DESC_BIAS_POINTER), sums + 4);
 }
 
+TEST(CublasLtProducts, AnEpilogueMustNotIdleTheDevice) {
+  EXPECT_TRUE(as_busy(1.0f, 1.0f));
+  EXPECT_TRUE(as_busy(0.9f, 3.0f));     // both fill the device
+  EXPECT_TRUE(as_busy(0.07f, 0.07f));   // no algorithm does
+  EXPECT_FALSE(as_busy(0.07f, 0.95f));  // 9 tiles of 384 x 384 against a split of their sums
+  EXPECT_FALSE(as_busy(0.5f, 3.0f));
+}
+
 TEST(CublasLtProducts, Layouts) {
   const auto [p, product] = described(args_of(DType::bf16, Epilogue::none, false, false, 4));
   EXPECT_EQ(attribute<int32_t>(product, CUBLASLT_MATMUL_DESC_TRANSA), CUBLAS_OP_T);

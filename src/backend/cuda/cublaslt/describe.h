@@ -17,7 +17,15 @@ struct Product {
   cublasLtMatrixLayoutOpaque_t a, b, c;
   cublasLtMatmulAlgo_t algorithm;
   size_t workspace;
+  float waves;  // of blocks that the algorithm starts; below 1 multiprocessors stay idle
 };
+
+/// Whether an algorithm with an epilogue keeps the device as busy as the one without. Weight
+/// gradients of a narrow layer have few tiles and many rows to sum over: without a split of these
+/// an algorithm that also sums the bias gradient would save one read and idle most of the device.
+inline bool as_busy(float with_epilogue, float without) {
+  return with_epilogue >= 0.75f * (without < 1 ? without : 1);
+}
 
 /// The descriptors of `p`; no device is needed, and no algorithm is chosen yet. Throws
 /// BackendError.

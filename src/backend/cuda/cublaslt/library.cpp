@@ -120,7 +120,17 @@ std::shared_ptr<const Product> Library::choose(const LibraryProduct& p, DType dt
   }
   product->algorithm = result.algo;
   product->workspace = result.workspaceSize;
-  return product;
+  product->waves = result.wavesCount;
+  if (!p.bias_grad) return product;
+  LibraryProduct plain = p;
+  plain.bias_grad = false;
+  const auto without = choose(plain, dtype, c_dtype, operands);
+  if (without == nullptr || as_busy(product->waves, without->waves)) return product;
+  log_info("cublaslt: bias gradients apart from a product of " + std::to_string(p.cols) + " x " +
+           std::to_string(p.depth) + " and " + std::to_string(p.depth) + " x " +
+           std::to_string(p.rows) + ": " + std::to_string(product->waves) + " waves with them, " +
+           std::to_string(without->waves) + " without");
+  return nullptr;
 }
 
 void Library::run(const Product& product, const LibraryProduct& p, const LibraryOperands& operands,
