@@ -40,11 +40,13 @@ struct GemmArgs {
   /// and dtype of c (relu: its output; else what gemm left in slope). Then rows of C are dense
   /// (c_row == n), batch_rank is 0 and there is no accumulate, bias or slope. Not C itself.
   const void* kept;
-  /// When not null, bias_grad[i] (+)= sum_p a(i, p), m elements: the bias gradient beside the
-  /// weight gradient dY^T X. Then A is the transpose of a dense matrix (a_row == 1, a_col == m),
-  /// batch_rank is 0 and nothing but `accumulate` happens to C.
+  /// When not null, the gradient of a bias that was added to the value whose gradient passes here.
+  /// With `kept`: bias_grad[j] (+)= sum_i c(i, j), n elements, of C before or after it is rounded.
+  /// Else, beside the weight gradient dY^T X: bias_grad[i] (+)= sum_p a(i, p), m elements; then A
+  /// is the transpose of a dense matrix (a_row == 1, a_col == m), batch_rank is 0 and nothing but
+  /// `accumulate` happens to C.
   void* bias_grad;
-  DType bias_grad_dtype;      // dtype, f32 or f64
+  DType bias_grad_dtype;      // that of the matrix it sums, f32 or f64
   bool bias_grad_accumulate;  // += instead of =
   Stream stream;
 };

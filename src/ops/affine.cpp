@@ -23,6 +23,23 @@ GemmArgs product(const Tensor& a, const Tensor& b, Tensor& c, int64_t m, int64_t
   return g;
 }
 
+/// grad weight, rows x in.
+GemmArgs input_product(Tensor& c, const Tensor& grad, const Tensor& weight,
+                       const AffineSizes& size) {
+  GemmArgs g = product(grad, weight, c, size.rows, size.in, size.out);
+  g.a_row = size.out;
+  g.a_col = 1;
+  g.b_row = weight.stride(0);
+  g.b_col = weight.stride(1);
+  return g;
+}
+
+void add_bias_grad(GemmArgs& g, Target& bias_grad, DType otherwise) {
+  g.bias_grad = bias_grad.data();
+  g.bias_grad_dtype = bias_grad.tensor.defined() ? bias_grad.tensor.dtype() : otherwise;
+  g.bias_grad_accumulate = bias_grad.accumulate;
+}
+
 void run(DeviceType device, const GemmArgs& g) {
   backend::note_flops(2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
                       static_cast<double>(g.k));
@@ -67,9 +84,7 @@ void affine_weight_grad(Target& weight_grad, Target& bias_grad, const Tensor& gr
     g.b_row = size.in;
     g.b_col = 1;
     g.accumulate = weight_grad.accumulate;
-    g.bias_grad = bias_grad.data();
-    g.bias_grad_dtype = bias_grad.tensor.defined() ? bias_grad.tensor.dtype() : grad.dtype();
-    g.bias_grad_accumulate = bias_grad.accumulate;
+    add_bias_grad(g, bias_grad, grad.dtype());
     run(grad.device().type, g);
   } else if (bias_grad.tensor.defined()) {
     kernels::ActivationGradArgs a{};
@@ -86,16 +101,20 @@ void affine_weight_grad(Target& weight_grad, Target& bias_grad, const Tensor& gr
 }
 
 void affine_input_grad(Target& x_grad, const Tensor& grad, const Tensor& weight,
-                       const AffineSizes& size, Epilogue epilogue, const Tensor& kept) {
+                       const AffineSizes& size) {
   if (!x_grad.tensor.defined()) return;
-  GemmArgs g = product(grad, weight, x_grad.tensor, size.rows, size.in, size.out);
-  g.a_row = size.out;
-  g.a_col = 1;
-  g.b_row = weight.stride(0);
-  g.b_col = weight.stride(1);
+  GemmArgs g = input_product(x_grad.tensor, grad, weight, size);
   g.accumulate = x_grad.accumulate;
+  run(grad.device().type, g);
+}
+
+void affine_input_grad_through(Tensor& before, const Tensor& grad, const Tensor& weight,
+                               const AffineSizes& size, Epilogue epilogue, const Tensor& kept,
+                               Target& bias_grad) {
+  GemmArgs g = input_product(before, grad, weight, size);
   g.epilogue = epilogue;
-  g.kept = kept.defined() ? kept.raw() : nullptr;
+  g.kept = kept.raw();
+  add_bias_grad(g, bias_grad, before.dtype());
   run(grad.device().type, g);
 }
 

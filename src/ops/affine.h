@@ -27,11 +27,14 @@ void affine(Tensor& y, const Tensor& x, const Tensor& weight, const Tensor& bias
 void affine_weight_grad(Target& weight_grad, Target& bias_grad, const Tensor& grad, const Tensor& x,
                         const AffineSizes& size);
 
-/// x_grad (+)= grad weight; with `kept`, x_grad = (grad weight) * act'(kept) for the activation
-/// that made x.
+/// x_grad (+)= grad weight.
 void affine_input_grad(Target& x_grad, const Tensor& grad, const Tensor& weight,
-                       const AffineSizes& size,
-                       kernels::Epilogue epilogue = kernels::Epilogue::none,
-                       const Tensor& kept = {});
+                       const AffineSizes& size);
+
+/// before = (grad weight) * act'(kept) for the activation that made x, and bias_grad (+)= the sums
+/// of that over its rows where it is wanted.
+void affine_input_grad_through(Tensor& before, const Tensor& grad, const Tensor& weight,
+                               const AffineSizes& size, kernels::Epilogue epilogue,
+                               const Tensor& kept, Target& bias_grad);
 
 }  // namespace sing::ops

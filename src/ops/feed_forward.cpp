@@ -54,13 +54,13 @@ Tensor feed_forward(const Tensor& x_in, const Tensor& w1_in, const Tensor& b1_in
   const TensorOptions options{.dtype = x.dtype(), .device = x.device()};
   Tensor hidden = Tensor::empty(x.shape().with(-1, first.out), options);
   Tensor y = Tensor::empty(x.shape().with(-1, second.out), options);
-  Tensor slope, none;
+  Tensor slope, no_slope;
   if (keeps_slope(epilogue) && autograd::will_record({x, w1, b1}))
     slope = Tensor::empty(hidden.shape(), options);
 
   // 3 run
   affine(hidden, dense_x, w1, dense(b1), epilogue, slope, first);
-  affine(y, hidden, w2, dense(b2), Epilogue::none, none, second);
+  affine(y, hidden, w2, dense(b2), Epilogue::none, no_slope, second);
   if (!autograd::will_record({x, w1, b1, w2, b2})) return y;
 
   // 4 the way back
@@ -78,8 +78,15 @@ Tensor feed_forward(const Tensor& x_in, const Tensor& w1_in, const Tensor& b1_in
         if (needs[0] || needs[1] || needs[2]) {
           Target hidden_grad;  // before the activation
           hidden_grad.tensor = empty_like(*hidden);
-          affine_input_grad(hidden_grad, grad, *w2, second, epilogue, kept ? *kept : Tensor());
-          affine_weight_grad(w1_grad, b1_grad, hidden_grad.tensor, *x, first);
+          if (epilogue == Epilogue::none) {
+            affine_input_grad(hidden_grad, grad, *w2, second);
+            affine_weight_grad(w1_grad, b1_grad, hidden_grad.tensor, *x, first);
+          } else {
+            Target nothing;  // b1's gradient comes out of the pass through the activation
+            affine_input_grad_through(hidden_grad.tensor, grad, *w2, second, epilogue, *kept,
+                                      b1_grad);
+            affine_weight_grad(w1_grad, nothing, hidden_grad.tensor, *x, first);
+          }
           affine_input_grad(x_grad, hidden_grad.tensor, *w1, first);
         }
         return autograd::GradList{x_grad.result(), w1_grad.result(), b1_grad.result(),

@@ -260,6 +260,8 @@ TEST(GemmMapping, GradientsThroughActivations) {
             p.g.epilogue = e;
             GemmArgs asked = p.args(false, false);
             asked.kept = p.slope.data();
+            asked.bias_grad = p.bias.data();  // the sums of C are not the library's
+            asked.bias_grad_dtype = dtype;
             asked.dtype = asked.c_dtype = dtype;
             const LibraryProduct product = *map_gemm(asked, fuse);
             // The library has the tanh form, in bf16, for what is kept in columns of 16 bytes.

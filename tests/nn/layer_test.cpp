@@ -12,8 +12,10 @@
 #include "sing/nn/freeze.h"
 #include "sing/nn/linear.h"
 #include "sing/nn/load.h"
+#include "sing/nn/mlp.h"
 #include "sing/nn/norm.h"
 #include "sing/nn/patch_embed.h"
+#include "sing/ops/arithmetic.h"
 #include "sing/ops/reduce.h"
 
 namespace sing::nn {
@@ -161,6 +163,31 @@ TEST(Layer, DefaultFirstValues) {
   EXPECT_LT(largest(fine, "weight"), 0.1);
   EXPECT_GT(largest(fine, "weight"), 0.06);
   EXPECT_EQ(largest(fine, "bias"), 0);
+}
+
+TEST(Layer, MlpDropsHiddenValuesInTrainingOnly) {
+  Mlp layer(8, 64, 0.5);
+  layer.initialize(1);
+  const Tensor x = random({1, 8}, 1);
+  // A hidden value that is dropped gives its column of fc2's weight no gradient.
+  const auto zeros = [&] {
+    for (Parameter* p : layer.parameters()) p->working.set_grad(zeros_like(p->working));
+    const ForwardContext context(1, 0);
+    const Tensor y = layer.forward(x);
+    ops::sum(ops::mul(y, y)).backward();
+    int count = 0;
+    for (const Parameter* p : layer.parameters()) {
+      if (p->name != "fc2.weight") continue;
+      const Tensor columns = ops::sum(ops::mul(p->grad(), p->grad()), {0});
+      for (const double g : columns.to_vector()) count += g == 0 ? 1 : 0;
+    }
+    return count;
+  };
+  const int dropped = zeros();
+  EXPECT_GT(dropped, 16);  // 32 of 64 expected, 4 the standard deviation
+  EXPECT_LT(dropped, 48);
+  layer.train(false);
+  EXPECT_EQ(zeros(), 0);
 }
 
 }  // namespace

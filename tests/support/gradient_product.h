@@ -23,6 +23,14 @@ struct GradientProduct {
   bool b_transposed = false;
 };
 
+/// Of C, where a gradient passes through an activation; else the sums are of A, a transpose.
+inline bool sums_columns(const GradientProduct& p) {
+  return p.through != kernels::Epilogue::none;
+}
+inline bool transposes_a(const GradientProduct& p) {
+  return p.bias_grad && !sums_columns(p);
+}
+
 struct GradientResult {
   std::vector<double> c, bias_grad;
 };
@@ -56,11 +64,12 @@ struct GradientOperands {
       return adds ? normal_tensor(shape, dtype, position)
                   : Tensor::full(shape, std::numeric_limits<double>::quiet_NaN(), {.dtype = dtype});
     };
-    a = normal_tensor(p.bias_grad ? Shape{p.k, p.m} : Shape{p.m, p.k}, p.dtype, 1);
+    a = normal_tensor(transposes_a(p) ? Shape{p.k, p.m} : Shape{p.m, p.k}, p.dtype, 1);
     b = normal_tensor(p.b_transposed ? Shape{p.n, p.k} : Shape{p.k, p.n}, p.dtype, 2);
     kept = normal_tensor({p.m, p.n}, p.c_dtype, 3);
     old_c = output({p.m, p.n}, p.c_dtype, p.accumulate, 4);
-    old_bias_grad = output({p.m}, p.bias_grad_dtype, p.bias_grad_accumulate, 5);
+    old_bias_grad =
+        output({sums_columns(p) ? p.n : p.m}, p.bias_grad_dtype, p.bias_grad_accumulate, 5);
   }
 };
 
@@ -78,8 +87,8 @@ inline GradientResult run(const GradientProduct& p, const GradientOperands& in, 
   g.m = p.m;
   g.n = p.n;
   g.k = p.k;
-  g.a_row = p.bias_grad ? 1 : p.k;
-  g.a_col = p.bias_grad ? p.m : 1;
+  g.a_row = transposes_a(p) ? 1 : p.k;
+  g.a_col = transposes_a(p) ? p.m : 1;
   g.b_row = p.b_transposed ? 1 : p.n;
   g.b_col = p.b_transposed ? p.k : 1;
   g.c_row = p.n;
@@ -103,13 +112,15 @@ inline GradientResult expected(const GradientProduct& p, const GradientOperands&
     for (int64_t j = 0; j < p.n; ++j) {
       double sum = p.accumulate ? old_c[at(i * p.n + j)] : 0;
       for (int64_t q = 0; q < p.k; ++q)
-        sum += a[at(p.bias_grad ? q * p.m + i : i * p.k + q)] *
+        sum += a[at(transposes_a(p) ? q * p.m + i : i * p.k + q)] *
                b[at(p.b_transposed ? j * p.k + q : q * p.n + j)];
       r.c.push_back(sum * factor(p.through, type, kept[at(i * p.n + j)]));
     }
-  for (int64_t i = 0; p.bias_grad && i < p.m; ++i) {
+  const bool columns = sums_columns(p);
+  for (int64_t i = 0; p.bias_grad && i < (columns ? p.n : p.m); ++i) {
     double sum = p.bias_grad_accumulate ? old[at(i)] : 0;
-    for (int64_t q = 0; q < p.k; ++q) sum += a[at(q * p.m + i)];
+    for (int64_t q = 0; q < (columns ? p.m : p.k); ++q)
+      sum += columns ? r.c[at(q * p.n + i)] : a[at(q * p.m + i)];
     r.bias_grad.push_back(sum);
   }
   return r;
@@ -139,7 +150,10 @@ inline void check(const GradientProduct& p, DeviceType type) {
     return 8 * 0x1p-24 * (k + 16) + (dtype == DType::bf16 ? 2 * 5 * 0x1p-8 * std::sqrt(k + 2) : 0);
   };
   expect_close(got.c, wanted.c, allowed(p.c_dtype), "c", p);
-  expect_close(got.bias_grad, wanted.bias_grad, allowed(p.bias_grad_dtype), "bias_grad", p);
+  // m independent errors of elements add up to sqrt(m) of one.
+  const double sums =
+      sums_columns(p) ? std::sqrt(static_cast<double>(p.m)) * allowed(p.c_dtype) : 0;
+  expect_close(got.bias_grad, wanted.bias_grad, allowed(p.bias_grad_dtype) + sums, "bias_grad", p);
 }
 
 /// Every meaning of both fields around sizes of `depths`.
@@ -156,6 +170,9 @@ inline void check_gradient_products(DeviceType type, std::initializer_list<int64
                    .dtype = dtype,
                    .c_dtype = dtype,
                    .through = through,
+                   .bias_grad = n == 40,
+                   .bias_grad_dtype = m == 20 ? dtype : DType::f32,
+                   .bias_grad_accumulate = k % 2 == 0,
                    .b_transposed = m % 2 == 0},
                   type);
       for (const bool accumulate : {false, true})
@@ -178,7 +195,7 @@ inline void check_gradient_products(DeviceType type, std::initializer_list<int64
   check({.m = 8, .n = 8, .k = 0, .through = Epilogue::gelu}, type);
   check({.m = 8, .n = 8, .k = 0, .bias_grad = true, .bias_grad_accumulate = true}, type);
   check({.m = 8, .n = 0, .k = 6, .bias_grad = true}, type);
-  check({.m = 0, .n = 8, .k = 6, .through = Epilogue::relu}, type);
+  check({.m = 0, .n = 8, .k = 6, .through = Epilogue::relu, .bias_grad = true}, type);
 }
 
 }  // namespace sing::test

@@ -96,7 +96,7 @@ inline bool merge_batches(kernels::GemmArgs& g, Batch& batch) {
 
 /// Leaves the sums beside a weight gradient to the library where it keeps them as wide as asked.
 inline void choose_sums(const kernels::GemmArgs& g, bool fuse, LibraryProduct& p) {
-  p.bias_grad = fuse && g.bias_grad != nullptr && p.batches == 1 &&
+  p.bias_grad = fuse && g.bias_grad != nullptr && g.kept == nullptr && p.batches == 1 &&
                 (g.c_dtype == DType::f32 || g.bias_grad_dtype == g.c_dtype);
 }
 

@@ -58,14 +58,15 @@ void gemm_rows(const GemmArgs& g) {
   });
 }
 
+/// `count` sums of `terms` elements, `step` apart: neighbours of A or C.
 template <class T, class B>
-void sum_rows_of_a(const GemmArgs& g) {
-  const T* a = static_cast<const T*>(g.a);
+void sum_bias_grad(const GemmArgs& g, const void* from, int64_t count, int64_t terms,
+                   int64_t step) {
+  const T* of = static_cast<const T*>(from);
   B* bias_grad = static_cast<B*>(g.bias_grad);
-  parallel_for(g.m, [&](int64_t i) {
+  parallel_for(count, [&](int64_t i) {
     sum_t sum = 0;
-    for (int64_t p = 0; p < g.k; ++p)
-      sum += static_cast<sum_t>(to_value(a[i * g.a_row + p * g.a_col]));
+    for (int64_t p = 0; p < terms; ++p) sum += static_cast<sum_t>(to_value(of[i + p * step]));
     if (g.bias_grad_accumulate) sum += static_cast<sum_t>(to_value(bias_grad[i]));
     bias_grad[i] = from_value<B>(sum);
   });
@@ -74,9 +75,16 @@ void sum_rows_of_a(const GemmArgs& g) {
 void gemm_reference(const GemmArgs& g) {
   cpu::dispatch_floating(g.dtype, [&](auto in) {
     cpu::dispatch_floating(g.c_dtype, [&](auto out) { gemm_rows<decltype(in), decltype(out)>(g); });
-    if (g.bias_grad != nullptr)
-      cpu::dispatch_floating(g.bias_grad_dtype,
-                             [&](auto out) { sum_rows_of_a<decltype(in), decltype(out)>(g); });
+  });
+  if (g.bias_grad == nullptr) return;
+  cpu::dispatch_floating(g.kept != nullptr ? g.c_dtype : g.dtype, [&](auto in) {
+    cpu::dispatch_floating(g.bias_grad_dtype, [&](auto out) {
+      const auto sum = sum_bias_grad<decltype(in), decltype(out)>;
+      if (g.kept != nullptr)
+        sum(g, g.c, g.n, g.m, g.c_row);
+      else
+        sum(g, g.a, g.m, g.k, g.a_col);
+    });
   });
 }
 
