@@ -70,14 +70,16 @@ Tensor feed_forward(const Tensor& x_in, const Tensor& w1_in, const Tensor& b1_in
       "feed_forward", {x, w1, b1, w2, b2}, y,
       [x = Saved(dense_x), w1 = Saved(w1), b1 = like(b1), w2 = Saved(w2), b2 = like(b2),
        hidden = Saved(hidden), kept = saved(kept), epilogue, first,
-       second](const Tensor& grad_in, const autograd::Needs& needs) {
+       second](const Tensor& grad_in, const autograd::Needs& needs) mutable {
         const Tensor grad = grad_in.contiguous();
         Target b2_grad(needs, 4, b2), w2_grad(needs, 3, *w2);
         affine_weight_grad(w2_grad, b2_grad, grad, *hidden, second);
+        hidden = Saved();  // its memory serves what follows
         Target b1_grad(needs, 2, b1), w1_grad(needs, 1, *w1), x_grad(needs, 0, *x);
         if (needs[0] || needs[1] || needs[2]) {
           Target hidden_grad;  // before the activation
-          hidden_grad.tensor = empty_like(*hidden);
+          hidden_grad.tensor = Tensor::empty(grad.shape().with(-1, first.out),
+                                             {.dtype = grad.dtype(), .device = grad.device()});
           if (epilogue == Epilogue::none) {
             affine_input_grad(hidden_grad, grad, *w2, second);
             affine_weight_grad(w1_grad, b1_grad, hidden_grad.tensor, *x, first);
