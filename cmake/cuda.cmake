@@ -75,8 +75,6 @@ function(sing_optim_wrappers out folder suffix)
   endforeach()
   set(${out} "${wrappers}" PARENT_SCOPE)
 endfunction()
-set(SING_CUDA_FLAGS SING_CUDA_OLDEST_ARCHITECTURE=90)
-
 if(SING_HAS_CUDA)
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 90-real CACHE STRING "")
@@ -90,13 +88,7 @@ if(SING_HAS_CUDA)
     set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
   endif()
   find_package(CUDAToolkit REQUIRED)
-  set(oldest 1000)
-  foreach(architecture IN LISTS CMAKE_CUDA_ARCHITECTURES)
-    string(REGEX MATCH "^[0-9]+" number "${architecture}")
-    if(number LESS oldest)
-      set(oldest ${number})
-    endif()
-  endforeach()
+  string(REPLACE ";" "," architectures "${CMAKE_CUDA_ARCHITECTURES}")
 
   sing_optim_wrappers(optim_wrappers ${CMAKE_CURRENT_BINARY_DIR}/cuda_optim cu)
   # No contraction: values are those of the CPU, and memory is what the time goes to.
@@ -110,7 +102,8 @@ if(SING_HAS_CUDA)
   target_compile_features(sing_cuda PRIVATE cxx_std_20)
   target_include_directories(sing_cuda PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src)
   target_include_directories(sing_cuda SYSTEM PRIVATE ${CUDNN_INCLUDE_DIR})
-  target_compile_definitions(sing_cuda PRIVATE SING_CUDA_OLDEST_ARCHITECTURE=${oldest})
+  set_property(SOURCE ${PROJECT_SOURCE_DIR}/src/backend/cuda/plugin.cpp APPEND PROPERTY
+    COMPILE_DEFINITIONS SING_CUDA_ARCHITECTURES="${architectures}")
   target_compile_options(sing_cuda PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers -Wno-unknown-pragmas -ffp-contract=off>
     $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr --expt-extended-lambda -Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers

@@ -20,6 +20,20 @@ std::atomic<DeviceRuntime*>& runtime_of(DeviceType type) {
   return table[static_cast<size_t>(type)];
 }
 
+/// What this thread has selected: libraries of devices keep a current device for each thread.
+struct Selected {
+  const DeviceRuntime* runtime = nullptr;
+  int index = -1;
+};
+thread_local std::array<Selected, kDeviceTypes> t_selected;
+
+void select(DeviceRuntime& runtime, Device device) {
+  Selected& selected = t_selected[static_cast<size_t>(device.type)];
+  if (selected.runtime == &runtime && selected.index == device.index) return;
+  runtime.select(device.index);
+  selected = {&runtime, device.index};
+}
+
 BackendState load(DeviceType device) {
   if (runtime_of(device).load()) return {.usable = true, .reason = {}, .library = {}};
   const Plugin plugin = find_plugin(device);
@@ -89,7 +103,7 @@ const BackendState& backend_state(DeviceType device) {
 
 DeviceRuntime& runtime(Device device) {
   if (DeviceRuntime* found = runtime_of(device.type).load(std::memory_order_acquire)) {
-    if (device.type != DeviceType::cpu) found->select(device.index);
+    if (device.type != DeviceType::cpu) select(*found, device);
     return *found;
   }
   const BackendState& state = backend_state(device.type);
@@ -97,7 +111,7 @@ DeviceRuntime& runtime(Device device) {
     throw DeviceError(to_string(device) + " is not usable: " + state.reason, {},
                       "device: cpu works everywhere");
   DeviceRuntime& opened = *runtime_of(device.type).load(std::memory_order_acquire);
-  opened.select(device.index);
+  select(opened, device);
   return opened;
 }
 

@@ -79,7 +79,18 @@ Trainer::Deferred::Deferred(Device where, const nn::Model& model, bool with_grap
       graph(with_graph && runtime.can_capture()) {}
 
 Trainer::Deferred::~Deferred() {
+  try {
+    runtime.synchronize(runtime.stream(0));  // losses may still be on their way
+  } catch (const Error&) {
+    // A device that failed has copied all it ever will; the error is on its way already.
+  }
   runtime.release_host(losses);
+}
+
+bool Trainer::Deferred::is_known(uint64_t update) {
+  if (std::exchange(signature, update) == update) return true;
+  replays[1].reset();
+  return false;
 }
 
 void Trainer::prepare_graph() {
@@ -171,17 +182,15 @@ void Trainer::queue_micro_step() {
   const bool usual = window_samples() == options_.accumulate * whole;
   d.open.samples.push_back(feed_->samples());
 
-  bool queued = false, prepared = false;
-  if (d.graph && usual && d.eager_windows >= Deferred::kEagerWindows && !backend::profiling()) {
-    if (last) {
-      optimizer_.prepare_step({.step = counters_.step, .same_gradients = true});
-      prepared = true;
-      const uint64_t signature = optimizer_.launch_signature();
-      if (signature != d.signature) d.replays[1].reset();
-      d.signature = signature;
-    }
-    queued = replay(last, weight, number);
+  bool prepared = false;
+  bool captured =
+      d.graph && usual && d.eager_windows >= Deferred::kEagerWindows && !backend::profiling();
+  if (captured && last) {
+    optimizer_.prepare_step({.step = counters_.step, .same_gradients = true});
+    prepared = true;
+    captured = d.is_known(optimizer_.launch_signature());
   }
+  const bool queued = captured && replay(last, weight, number);
   if (!queued) queue_pass(weight, number);
   ++counters_.micro;
   counters_.position += size;
@@ -191,6 +200,7 @@ void Trainer::queue_micro_step() {
     notify(Event::gradients_ready);
     if (!queued) {
       if (!prepared) optimizer_.prepare_step({.step = counters_.step});
+      d.is_known(optimizer_.launch_signature());
       queue_update();
       if (usual) ++d.eager_windows;
     }

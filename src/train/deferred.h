@@ -44,6 +44,9 @@ struct Trainer::Deferred {
 
   Deferred(Device device, const nn::Model& model, bool graph);
   ~Deferred();
+  /// Whether an update launches what the last one did. Another one is queued op by op first:
+  /// kernels are loaded by their first launch, and a capture is no place for that.
+  bool is_known(uint64_t update);
 
   Device device;
   backend::DeviceRuntime& runtime;
@@ -56,7 +59,7 @@ struct Trainer::Deferred {
 
   bool graph;                                               ///< wanted and not refused
   std::array<std::unique_ptr<backend::Replay>, 2> replays;  ///< [1]: with the update
-  uint64_t signature = 0;                                   ///< of the update captured
+  uint64_t signature = 0;                                   ///< of the last update
   int64_t eager_windows = 0;
 };
 

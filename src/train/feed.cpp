@@ -32,7 +32,12 @@ Feed::Feed(data::Loader& loader, Device device)
 }
 
 Feed::~Feed() {
-  if (copied_) landed_->wait();  // the memory below goes away
+  if (!copied_) return;
+  try {
+    landed_->wait();  // the memory below goes away
+  } catch (const Error&) {
+    // A device that failed has copied all it ever will; the error is on its way already.
+  }
 }
 
 void Feed::make_room() {
@@ -49,6 +54,8 @@ void Feed::make_room() {
     landing_.set(entry.name, Tensor::empty(shape, there));
     batch_.set(entry.name, Tensor::empty(shape, there));
   }
+  // Memory is given back in the order of stream 0, which may have yet to come to its last use.
+  taken_->record(runtime_.stream(0));
 }
 
 void Feed::queue_copies(Batch& to, const Batch& from, backend::CopyKind kind, Stream stream) const {
@@ -68,7 +75,7 @@ bool Feed::fetch() {
   if (!loader_.next(host_)) return false;
   if (batch_.entries().empty()) make_room();
   const Stream copies = runtime_.stream(1);
-  if (used_) taken_->hold(copies);
+  taken_->hold(copies);
   queue_copies(landing_, host_, backend::CopyKind::host_to_device, copies);
   landed_->record(copies);
   ahead_ = copied_ = true;
@@ -101,7 +108,6 @@ bool Feed::next(Batch& batch) {
   landed_->hold(work);
   queue_copies(batch_, landing_.narrow(0, count), backend::CopyKind::device_to_device, work);
   taken_->record(work);
-  used_ = true;
   if (maker_) maker_->make(batch.at("index"), batch);
   return true;
 }

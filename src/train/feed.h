@@ -18,7 +18,7 @@ SING_API std::shared_ptr<const data::Dataset> on_device(
 /// lie at the same addresses every time; what fetch_ahead() fetched travels on the copy stream
 /// while stream 0 works. Data sets that make batches on the device are asked for sample numbers
 /// only.
-class Feed {
+class SING_API Feed {
  public:
   /// The loader outlives it; on a device its options name that device.
   Feed(data::Loader& loader, Device device);
@@ -55,7 +55,7 @@ class Feed {
   std::unique_ptr<backend::StreamMark> landed_, taken_;
   std::vector<int64_t> samples_;
   std::exception_ptr error_;  // met by fetch_ahead; belongs to the following next()
-  bool ahead_ = false, copied_ = false, used_ = false;
+  bool ahead_ = false, copied_ = false;
 };
 
 }  // namespace sing::train

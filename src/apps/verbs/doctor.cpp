@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "apps/verb.h"
+#include "sing/backend/plugin.h"
 #include "sing/backend/runtime.h"
 #include "sing/core/error.h"
 #include "sing/core/file_system.h"
@@ -18,9 +19,11 @@ JsonValue examine() {
   facts.set("cpu", backend::runtime({}).description());
   try {
     facts.set("cuda", backend::runtime({DeviceType::cuda, 0}).description());
-  } catch (const DeviceError& error) {
+  } catch (const Error& error) {  // also of a driver that does not let this process in
     facts.set("cuda", std::string("not usable: ") + error.what());
   }
+  if (const auto& state = backend::backend_state(DeviceType::cuda); !state.library.empty())
+    facts.set("cuda_library", state.library);
   const auto room = posix_file_system().free_bytes(".");
   if (room.ok())
     facts.set("disk_free_gib", static_cast<double>(room.value()) / (1024.0 * 1024.0 * 1024.0));

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "backend/size_class.h"
+#include "kernels/cuda/backend.h"
 
 namespace sing::cuda {
 namespace {
@@ -67,15 +68,17 @@ void* Allocator::take(const Key& key) {
 void* Allocator::take_from_device(size_t bytes) {
   void* memory = nullptr;
   cudaError_t status = cudaMalloc(&memory, bytes);
-  // Free blocks of other sizes may be what is missing.
-  if (status == cudaErrorMemoryAllocation && give_back_free_blocks()) {
+  // Free blocks of other sizes may be what is missing. Not while a graph is captured: giving back
+  // waits for the device.
+  if (status == cudaErrorMemoryAllocation && pool_ == 0 && give_back_free_blocks()) {
     cudaGetLastError();
     status = cudaMalloc(&memory, bytes);
   }
-  if (status != cudaSuccess) {
+  if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // is reported by the caller and must not be found again
     return nullptr;
   }
+  check(status, "taking memory");  // an earlier kernel may have failed
   ++statistics_.requests;
   statistics_.reserved += static_cast<int64_t>(bytes);
   return memory;
@@ -105,7 +108,8 @@ void Allocator::release(void* memory, size_t bytes, cudaStream_t stream) noexcep
   const size_t size = granted(bytes);
   statistics_.in_use -= static_cast<int64_t>(size);
   try {
-    int pool = 0;
+    // What is given back during a capture may be used at every launch, wherever it came from.
+    int pool = pool_;
     if (const auto it = pool_of_.find(memory); it != pool_of_.end()) {
       pool = it->second;
       pool_of_.erase(it);
@@ -145,7 +149,11 @@ void Allocator::dissolve_pool(int pool) {
     list.insert(list.end(), blocks.begin(), blocks.end());
   }
   std::erase_if(pool_of_, [&](const auto& entry) { return entry.second == pool; });
-  slabs_.erase(pool);
+  if (const auto it = slabs_.find(pool); it != slabs_.end()) {
+    Slab& common = slabs_[0];
+    if (it->second.left > common.left) common = it->second;
+    slabs_.erase(pool);
+  }
 }
 
 backend::MemoryStatistics Allocator::statistics() const {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/cuda/architectures.h"
 #include "backend/cuda/runtime.h"
 
 namespace sing::cuda {
@@ -26,9 +27,6 @@ const char* kept(std::string sentence) {
   return text.c_str();
 }
 
-/// The least compute capability the kernels were built for, times ten.
-constexpr int kOldest = SING_CUDA_OLDEST_ARCHITECTURE;
-
 const char* add(backend::Registrar* registrar) noexcept {
   try {
     registrar->runtime(&runtime());
@@ -46,11 +44,29 @@ bool add_kernel(Fill fill) {
   return true;
 }
 
+std::string architecture_obstacle(const cudaDeviceProp& properties) {
+  const std::string built = SING_CUDA_ARCHITECTURES;
+  if (runs_on(built, properties.major, properties.minor)) return {};
+  const std::string capability =
+      std::to_string(properties.major) + "." + std::to_string(properties.minor);
+  return std::string(properties.name) + " has compute capability " + capability +
+         ", this backend was built for " + built + ": build it with -DCMAKE_CUDA_ARCHITECTURES=" +
+         std::to_string(10 * properties.major + properties.minor) + "-real";
+}
+
 const char* probe() noexcept {
   try {
-    int driver = 0;  // never fails, also without a driver
+    int driver = 0, runtime = 0;  // never fails, also without a driver
     if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
       return "no NVIDIA driver is installed";
+    const auto text = [](int version) {
+      return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+    };
+    // Within one major version an older driver serves newer programs.
+    if (cudaRuntimeGetVersion(&runtime) == cudaSuccess && driver / 1000 < runtime / 1000)
+      return kept("the NVIDIA driver serves CUDA " + text(driver) + ", this backend needs CUDA " +
+                  std::to_string(runtime / 1000) +
+                  ": update the driver, or build with an older toolkit");
     int count = 0;  // not written when there is none
     const cudaError_t status = cudaGetDeviceCount(&count);
     if (status != cudaSuccess || count == 0) {
@@ -58,16 +74,20 @@ const char* probe() noexcept {
       return kept(std::string("the NVIDIA driver reports no usable device (") +
                   cudaGetErrorString(status == cudaSuccess ? cudaErrorNoDevice : status) + ")");
     }
-    cudaDeviceProp properties{};
-    if (const cudaError_t asked = cudaGetDeviceProperties(&properties, 0); asked != cudaSuccess)
-      return kept(std::string("cuda:0 does not answer: ") + cudaGetErrorString(asked));
-    const int capability = properties.major * 10 + properties.minor;
-    if (capability < kOldest)
-      return kept(std::string(properties.name) + " has compute capability " +
-                  std::to_string(properties.major) + "." + std::to_string(properties.minor) +
-                  ", this backend was built for " + std::to_string(kOldest / 10) + "." +
-                  std::to_string(kOldest % 10) + " and newer");
-    return nullptr;
+    // One that is not the first may be asked for, and then says so itself.
+    std::string obstacle;
+    for (int device = 0; device < count; ++device) {
+      cudaDeviceProp properties{};
+      const cudaError_t asked = cudaGetDeviceProperties(&properties, device);
+      const std::string found =
+          asked == cudaSuccess
+              ? architecture_obstacle(properties)
+              : "cuda:" + std::to_string(device) + " does not answer: " + cudaGetErrorString(asked);
+      if (found.empty()) return nullptr;
+      if (obstacle.empty()) obstacle = found;
+    }
+    cudaGetLastError();
+    return kept(obstacle);
   } catch (const std::exception& error) {
     return kept(error.what());
   }

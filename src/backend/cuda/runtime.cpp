@@ -29,7 +29,12 @@ cudaMemcpyKind kind_of(backend::CopyKind kind) {
 }  // namespace
 
 void Runtime::select(int index) {
-  if (index_ == index) return;
+  const std::lock_guard lock(selecting_);
+  if (index_ == index) {
+    // A thread starts with the first device. What is wrong with this one, a call will say.
+    cudaSetDevice(index);
+    return;
+  }
   if (index_ >= 0)
     throw DeviceError("cuda:" + std::to_string(index) + " after cuda:" + std::to_string(index_) +
                           ": one process uses one GPU",
@@ -40,8 +45,10 @@ void Runtime::select(int index) {
     throw DeviceError("cuda:" + std::to_string(index) + " does not exist: this machine has " +
                           std::to_string(count) + " CUDA device" + (count == 1 ? "" : "s"),
                       {}, "device: cuda takes the first one");
-  check(cudaSetDevice(index), "choosing the device");
   check(cudaGetDeviceProperties(&properties_, index), "asking for the properties of the device");
+  if (const std::string obstacle = architecture_obstacle(properties_); !obstacle.empty())
+    throw DeviceError("cuda:" + std::to_string(index) + " is not usable: " + obstacle);
+  check(cudaSetDevice(index), "choosing the device");
   for (cudaStream_t& stream : streams_)
     check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream");
   void* host = nullptr;
@@ -103,11 +110,13 @@ size_t Runtime::granted(size_t bytes) const {
 }
 
 void* Runtime::allocate_host(size_t bytes) {
+  cudaSetDevice(index_);  // whatever thread this is
   void* memory = nullptr;
   check(cudaHostAlloc(&memory, bytes == 0 ? 1 : bytes, cudaHostAllocDefault), "pinning memory");
   return memory;
 }
 void Runtime::release_host(void* memory) noexcept {
+  cudaSetDevice(index_);
   cudaFreeHost(memory);
 }
 

@@ -12,7 +12,8 @@
 namespace sing::cuda {
 
 /// One GPU of this process: its memory, a stream to compute on (0) and one for copies beside it
-/// (1). The device is chosen by the first `select`; one process uses one GPU.
+/// (1). The device is chosen by the first `select`; one process uses one GPU. CUDA keeps a current
+/// device for each thread: backend::runtime() calls `select` once on each.
 class Runtime final : public backend::DeviceRuntime {
  public:
   void select(int index) override;
@@ -52,6 +53,7 @@ class Runtime final : public backend::DeviceRuntime {
 
  private:
   static constexpr int kStreams = 2;
+  std::mutex selecting_;
   int index_ = -1;
   cudaDeviceProp properties_{};
   cudaStream_t streams_[kStreams] = {};
@@ -66,5 +68,7 @@ Runtime& runtime();
 
 /// A sentence that says why no device can be used, or nullptr.
 const char* probe() noexcept;
+/// A sentence that says why the kernels do not run on such a device; empty when they do.
+std::string architecture_obstacle(const cudaDeviceProp& properties);
 
 }  // namespace sing::cuda

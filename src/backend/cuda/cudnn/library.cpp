@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "backend/cuda/cudnn/parts.h"
 #include "backend/cuda/runtime.h"
 #include "kernels/cuda/backend.h"
 #include "sing/core/error.h"
@@ -20,6 +21,11 @@ std::string device_text() {
          " multiprocessors";
 }
 
+int64_t installed_version() {
+  if (const std::string missing = missing_part(); !missing.empty()) throw BackendError(missing);
+  return static_cast<int64_t>(cudnnGetVersion());
+}
+
 }  // namespace
 
 Library& Library::get() {
@@ -28,9 +34,7 @@ Library& Library::get() {
 }
 
 Library::Library()
-    : version_(static_cast<int64_t>(cudnnGetVersion())),
-      plans_(kPlans),
-      choices_(version_, device_text()) {
+    : version_(installed_version()), plans_(kPlans), choices_(version_, device_text()) {
   if (version_ / 10000 != CUDNN_MAJOR)
     throw BackendError("this backend was built for cuDNN " + std::to_string(CUDNN_MAJOR) +
                        " and found version " + std::to_string(version_));
