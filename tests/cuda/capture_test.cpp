@@ -50,6 +50,22 @@ TEST(CudaCapture, MemoryOfTheGraphStaysItsOwn) {
   EXPECT_LE(runtime().memory().reserved, reserved);
 }
 
+/// So is what a captured pass was the last to use, though it was there before.
+TEST(CudaCapture, MemoryGivenBackInACaptureStaysToo) {
+  Tensor x = Tensor::full({1000}, 2, {.device = kCuda});
+  Tensor y = Tensor::zeros({1000}, {.device = kCuda});
+  const auto replay = runtime().capture(
+      [&] {
+        y.copy_from(ops::square(x));
+        x = {};
+      },
+      nullptr);
+  std::vector<Tensor> others;
+  for (int i = 0; i < 4; ++i) others.push_back(Tensor::full({1000}, 7, {.device = kCuda}));
+  replay->launch();
+  EXPECT_EQ(y.to_vector()[0], 4);
+}
+
 TEST(CudaCapture, WaitingInACaptureIsRefusedAndNamed) {
   const Tensor one = Tensor::full({}, 5, {.device = kCuda});
   try {

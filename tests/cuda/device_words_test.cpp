@@ -42,6 +42,14 @@ const std::vector<Absent>& absent_devices() {
       {"no device",
        {kEmulated, "SING_EMULATOR_NO_DEVICE=1"},
        "the NVIDIA driver reports no usable device"},
+      {"old driver",
+       {kEmulated, "SING_EMULATOR_DRIVER=12040"},
+       "the NVIDIA driver serves CUDA 12.4, this backend needs CUDA 13: update the driver"},
+      {"older device",
+       {kEmulated, "SING_EMULATOR_CAPABILITY=86"},
+       "has compute capability 8.6, this backend was built for 90-real: build it with "
+       "-DCMAKE_CUDA_ARCHITECTURES=86-real"},
+      {"newer device", {kEmulated, "SING_EMULATOR_CAPABILITY=100"}, "compute capability 10.0"},
       {"no toolkit",
        {"SING_BACKEND_PATH=/nowhere/libsing_cuda.so"},
        "no cuda backend is installed"},
@@ -137,6 +145,25 @@ TEST(DevicePrograms, OutOfMemoryHasATableAndASizeThatFits) {
   EXPECT_THAT(run.error, HasSubstr("error[E0602]: out of GPU memory at step 1, "));
   EXPECT_THAT(run.error, HasSubstr("of 1.43 MiB: activations "));
   EXPECT_THAT(run.error, HasSubstr("fits: data.batch_size: 32 with train.accumulate: 2"));
+}
+
+/// A kernel that leaves its memory ends the run with the driver's words and the code of a failed
+/// call, whenever it is noticed; what was saved before is good and what comes after is not saved.
+TEST(DevicePrograms, AFailedKernelLeavesGoodCheckpoints) {
+  for (const char* kernel : {"300", "600"}) {
+    Toy toy("cuda");
+    toy.words.resize(toy.words.size() - 2);  // to the end
+    const std::string fails = std::string("SING_EMULATOR_FAIL_AT=") + kernel;
+    const Finished run = run_program("sing-train", toy.words, {kEmulated, fails});
+    EXPECT_EQ(run.code, 1) << run.error;
+    EXPECT_THAT(run.error, HasSubstr("error[E0104]")) << kernel;
+    EXPECT_THAT(run.error, HasSubstr("an illegal memory access was encountered")) << kernel;
+    const Finished eval =
+        run_program("sing-eval", {toy.folder / "runs/toy/latest", "--device", "cpu"}, {});
+    EXPECT_EQ(eval.code, 0) << eval.error;
+    const Finished again = run_program("sing-train", toy.words, {kEmulated});
+    EXPECT_EQ(again.code, 0) << again.error;
+  }
 }
 
 /// Trains on the device, then measures and predicts there and on the processor.

@@ -16,24 +16,28 @@ namespace {
 using namespace emulator_cases;
 using ::testing::ElementsAre;
 
-/// SING_EMULATOR_SEED for the life of it.
-class Seed {
+/// A variable of the environment for the life of it.
+class Variable {
  public:
-  explicit Seed(int seed) {
-    if (const char* text = std::getenv("SING_EMULATOR_SEED")) before_ = text;
-    setenv("SING_EMULATOR_SEED", std::to_string(seed).c_str(), 1);
+  Variable(const char* name, const std::string& value) : name_(name) {
+    if (const char* text = std::getenv(name)) before_ = text;
+    setenv(name, value.c_str(), 1);
   }
-  ~Seed() {
+  ~Variable() {
     if (before_.empty())
-      unsetenv("SING_EMULATOR_SEED");
+      unsetenv(name_);
     else
-      setenv("SING_EMULATOR_SEED", before_.c_str(), 1);
+      setenv(name_, before_.c_str(), 1);
   }
-  Seed(const Seed&) = delete;
-  Seed& operator=(const Seed&) = delete;
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
 
  private:
+  const char* name_;
   std::string before_;
+};
+struct Seed : Variable {
+  explicit Seed(int seed) : Variable("SING_EMULATOR_SEED", std::to_string(seed)) {}
 };
 
 std::vector<int> predecessors() {
@@ -84,6 +88,41 @@ TEST(Emulator, TakingMemoryBreaksACapture) {
   EXPECT_THAT(memory_while_capturing(), ElementsAre(kUnsupported, kInvalidated, 0, 0));
 }
 
+TEST(Emulator, WhatCannotBeCapturedBreaksACapture) {
+  constexpr int kUnsupported = 900, kInvalidated = 901, kIsolation = 905;
+  EXPECT_THAT(broken_captures(), ElementsAre(kUnsupported, kInvalidated, kUnsupported, kInvalidated,
+                                             kIsolation, kInvalidated));
+}
+
+TEST(Emulator, QueuedWorkIsDoneLateUnlessSomeoneWaits) {
+  for (const char* pace : {"now", "late"}) {
+    const Variable scope("SING_EMULATOR_STREAMS", pace);
+    EXPECT_EQ(read_on_another_stream(true), 7) << pace;
+  }
+  const Variable late("SING_EMULATOR_STREAMS", "late");
+  EXPECT_EQ(read_on_another_stream(false), 0);
+}
+
+TEST(Emulator, DrawnOrdersShowAMissingEvent) {
+  std::set<int> seen;
+  for (int seed = 1; seed < 9; ++seed) {
+    const Seed scope(seed);
+    EXPECT_EQ(read_on_another_stream(true), 7) << seed;
+    for (int i = 0; i < 8; ++i) seen.insert(read_on_another_stream(false));
+  }
+  EXPECT_THAT(seen, ElementsAre(0, 7));
+}
+
+TEST(Emulator, ACallThatTheDriverRefuses) {
+  const Variable two("SING_EMULATOR_DEVICES", "2");
+  constexpr int kDirection = 21, kHandle = 400;
+  EXPECT_THAT(refused_calls(), ElementsAre(kDirection, kHandle));
+}
+
+TEST(Emulator, PinnedMemoryIsTheHostsOnceItHasWaited) {
+  break_rule("pinned memory");
+}
+
 TEST(Emulator, LargeSharedMemoryHasToBeAskedFor) {
   EXPECT_EQ(large_shared_memory(true), 7);
 }
@@ -122,6 +161,9 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{"dynamic shared memory", "a kernel left its dynamic shared memory"},
         Broken{"static shared memory", "an index of a kernel left its array"},
         Broken{"stack", "a thread of a kernel has used up its stack"},
+        Broken{"pinned memory read too early", "touched pinned memory before it had waited"},
+        Broken{"pinned memory written too early", "wrote to pinned memory that a queued copy"},
+        Broken{"pinned memory given back too early", "pinned memory is given back, and nobody"},
         Broken{"threads", "a launch that no device accepts"}));
 
 TEST(EmulatorDeathTest, LargeSharedMemoryNotAskedForIsRefused) {

@@ -254,19 +254,44 @@ TEST(CudaTraining, PoliciesThatMustKnowTheLossWaitForIt) {
   EXPECT_THAT(differences(waits.snapshot().model, queues.snapshot().model), ::testing::IsEmpty());
 }
 
+/// At its beginning, and once all was recorded: nothing of it must be left.
 TEST(CudaGraph, ARefusedCaptureIsOneWarning) {
-  setenv("SING_EMULATOR_NO_CAPTURE", "1", 1);
-  ToyRun run(kPlain, 1, kCuda);
-  Words warnings;
-  run.trainer->warn = [&](const std::string& code, const std::string&) {
-    warnings.push_back(code);
-  };
-  run.trainer->run();
-  unsetenv("SING_EMULATOR_NO_CAPTURE");
-  EXPECT_THAT(warnings, ::testing::ElementsAre("W0225"));
-  ToyRun eager(with(kPlain, {"train.graph=off"}), 1, kCuda);
-  eager.trainer->run();
-  expect_same_state(run, eager);
+  for (const Words& words : {kPlain, kAccumulated}) {
+    ToyRun eager(with(words, {"train.graph=off"}), 1, kCuda);
+    eager.trainer->run();
+    for (const char* where : {"begin", "end"}) {
+      setenv("SING_EMULATOR_NO_CAPTURE", where, 1);
+      ToyRun run(words, 1, kCuda);
+      Words warnings;
+      run.trainer->warn = [&](const std::string& code, const std::string&) {
+        warnings.push_back(code);
+      };
+      run.trainer->run();
+      unsetenv("SING_EMULATOR_NO_CAPTURE");
+      EXPECT_THAT(warnings, ::testing::ElementsAre("W0225"));
+      expect_same_state(run, eager, where);
+    }
+  }
+}
+
+/// Kernels are loaded by their first launch. RAdam begins with another update than it goes on with.
+TEST(CudaGraph, NoKernelIsLaunchedFirstInACapture) {
+  const Words radam = with(kPlain, {"optimizer.host={name: radam, lr: 1e-2}"});
+  for (const Words& words : {kPlain, kAccumulated, radam}) {
+    setenv("SING_EMULATOR_LAZY", "1", 1);
+    ToyRun run(words, 1, kCuda);
+    Words warnings;
+    run.trainer->warn = [&](const std::string& code, const std::string& text) {
+      warnings.push_back(code + text);
+    };
+    run.trainer->run();
+    unsetenv("SING_EMULATOR_LAZY");
+    EXPECT_THAT(warnings, ::testing::IsEmpty());
+    EXPECT_GT(run.trainer->graph_nodes(), 50);
+    ToyRun eager(with(words, {"train.graph=off"}), 1, kCuda);
+    eager.trainer->run();
+    expect_same_state(run, eager, words.back());
+  }
 }
 
 TEST(CudaTraining, AProfileHasTimesOfTheDevice) {

@@ -1,7 +1,10 @@
 #pragma once
 #include <cuda_runtime.h>
 
+#include <cstdint>
 #include <functional>
+#include <optional>
+#include <vector>
 
 namespace sing::emulator {
 
@@ -30,9 +33,49 @@ void watch_faults();
 /// Whether `address` lies where a kernel's thread has used up its stack.
 bool in_stack_guard(const void* address);
 
+/// Whether `address` lies in device memory.
+bool is_device_memory(const void* address);
+
+// pinned.cpp
+/// What queued work does with a block of pinned memory.
+struct PinnedUse {
+  char* block;
+  bool written;
+};
+/// Nothing where `address` is not pinned.
+std::optional<PinnedUse> pinned_use(const void* address, bool written);
+void begin_use(const PinnedUse& use);
+void end_use(const PinnedUse& use);
+/// The device's own access while it lives.
+class PinnedAccess {
+ public:
+  explicit PinnedAccess(const std::vector<PinnedUse>& uses);
+  ~PinnedAccess();
+  PinnedAccess(const PinnedAccess&) = delete;
+  PinnedAccess& operator=(const PinnedAccess&) = delete;
+
+ private:
+  const std::vector<PinnedUse>& uses_;
+};
+/// The sentence for a fault at `address`, or nullptr.
+const char* broken_rule_of_pinned(const void* address);
+
+// streams.cpp
+/// The op that the work at hand was queued for, or nullptr.
+const char* op_of_work();
+/// Calls `free` when all that is queued now is done.
+void when_done(std::function<void()> free);
+
 // runtime.cpp
 /// While a graph is captured: taking or giving back memory would break it.
 bool memory_is_frozen();
+/// Once a kernel has failed (SING_EMULATOR_FAIL_AT) every call returns its error.
+cudaError_t dead();
+
+// threads.cpp
+/// SING_EMULATOR_SEED, 1 without it.
+uint64_t seed();
+uint64_t mix(uint64_t x);
 
 // shared.cpp
 /// `bytes` that end at a page nobody may touch, as near as an alignment of 16 allows.

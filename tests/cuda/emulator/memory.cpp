@@ -28,6 +28,7 @@ pthread_t g_owner;  // of g_access
 
 struct Block {
   size_t length, bytes;
+  bool freed = false;  // work queued before may still use it
   /// From the first page of the block.
   size_t offset() const { return (length - bytes) / kAlignment * kAlignment; }
 };
@@ -90,6 +91,8 @@ void on_fault(int signal, siginfo_t* info, void*) {
     say("emulator: a thread of a kernel has used up its stack\n");
   } else if (in_kernel && in_shared_guard(address)) {
     say("emulator: a kernel left its dynamic shared memory\n");
+  } else if (const char* rule = broken_rule_of_pinned(address)) {
+    say(rule);
   }
   sigaction(signal, &g_before, nullptr);  // who meets the same fault again
 }
@@ -122,7 +125,22 @@ bool margins_untouched(const char* pages, const Block& block) {
   return true;
 }
 
+void unmap(char* pages) {
+  const DeviceAccess access;
+  Memory& m = memory();
+  const auto it = m.blocks.find(pages);
+  if (!margins_untouched(pages, it->second))
+    fail("a kernel or copy wrote beside its device memory, found when that was given back");
+  mmap(pages, it->second.length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+       -1, 0);
+  m.blocks.erase(it);
+}
+
 }  // namespace
+
+bool is_device_memory(const void* address) {
+  return memory().holds(address);
+}
 
 size_t device_memory() {
   const char* text = std::getenv("SING_EMULATOR_MEMORY");
@@ -157,6 +175,7 @@ void watch_faults() {
 using namespace sing::emulator;
 
 cudaError_t cudaMalloc(void** result, size_t bytes) {
+  if (const cudaError_t error = dead()) return error;
   if (memory_is_frozen()) return cudaErrorStreamCaptureUnsupported;
   const std::lock_guard lock(g_mutex);
   watch_faults();
@@ -176,33 +195,24 @@ cudaError_t cudaMalloc(void** result, size_t bytes) {
 }
 cudaError_t cudaFree(void* pointer) {
   if (!pointer) return cudaSuccess;
+  if (const cudaError_t error = dead()) return error;
   if (memory_is_frozen()) return cudaErrorStreamCaptureUnsupported;
-  const std::lock_guard lock(g_mutex);
-  Memory& m = memory();
   char* pages = static_cast<char*>(pointer) - reinterpret_cast<uintptr_t>(pointer) % kPage;
-  const auto it = m.blocks.find(pages);
-  if (it == m.blocks.end() || pages + it->second.offset() != pointer) return cudaErrorInvalidValue;
   {
-    const DeviceAccess access;
-    if (!margins_untouched(pages, it->second))
-      fail("a kernel or copy wrote beside its device memory, found when that was given back");
+    const std::lock_guard lock(g_mutex);
+    Memory& m = memory();
+    const auto it = m.blocks.find(pages);
+    if (it == m.blocks.end() || it->second.freed || pages + it->second.offset() != pointer)
+      return cudaErrorInvalidValue;
+    it->second.freed = true;
+    m.allocated -= it->second.length;
   }
-  m.allocated -= it->second.length;
-  mmap(pages, it->second.length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
-       -1, 0);
-  m.blocks.erase(it);
-  return cudaSuccess;
-}
-cudaError_t cudaHostAlloc(void** result, size_t bytes, unsigned) {
-  if (memory_is_frozen()) return cudaErrorStreamCaptureUnsupported;
-  *result = std::aligned_alloc(kPage, (bytes + kPage - 1) / kPage * kPage);
-  return *result ? cudaSuccess : cudaErrorMemoryAllocation;
-}
-cudaError_t cudaFreeHost(void* pointer) {
-  std::free(pointer);
+  // The driver waits for the device here, and with that would hide who else should have waited.
+  when_done([pages] { unmap(pages); });
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  if (const cudaError_t error = dead()) return error;
   const std::lock_guard lock(g_mutex);
   *free = device_memory() - std::min(device_memory(), memory().allocated);
   *total = device_memory();

@@ -1,86 +1,132 @@
-// The runtime API: streams that run their work at once, events, and graphs as lists of work.
+// The runtime API: devices, copies, launches, streams, events, errors, and graphs as lists of work.
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <set>
+#include <thread>
 #include <vector>
 
-#include "cuda/emulator/emulator.h"
+#include "cuda/emulator/streams.h"
 
 using Clock = std::chrono::steady_clock;
 
-struct EmulatedGraph {
-  std::vector<std::function<void()>> nodes;
-  std::vector<cudaStream_t> streams;  // that are capturing into it, the first one began
-  bool relaxed = false, broken = false;
-};
-struct EmulatedStream {
-  EmulatedGraph* capturing = nullptr;
-};
 struct EmulatedEvent {
-  Clock::time_point time;
+  struct State {
+    Clock::time_point time;
+  };
+  std::shared_ptr<State> state = std::make_shared<State>();
+  int device = 0;
   EmulatedGraph* captured_in = nullptr;
+  cudaStream_t stream = nullptr;  // it was recorded in last, and where
+  uint64_t place = 0;
 };
+
+// As the driver's own errors, for what comes without a status: a launch.
+namespace sing::cuda {
+void check(cudaError_t status, const char* what);
+}
 
 namespace sing::emulator {
 namespace {
 
-std::recursive_mutex g_mutex;
+using Lock = std::lock_guard<std::recursive_mutex>;
+
 std::vector<EmulatedGraph*> g_captures;
 std::map<const void*, int> g_dynamic_shared;  // what a kernel has asked for, beyond 48 KiB
+std::set<const void*> g_launched;             // kernels that are loaded
+std::map<std::thread::id, int> g_device_of;   // chosen by a thread, else the first
+cudaError_t g_dead = cudaSuccess;
+int64_t g_kernels = 0;  // run so far
 
-/// Runs `work` now, or makes it a node of the graph that the stream is capturing.
-cudaError_t submit(cudaStream_t stream, std::function<void()> work) {
-  const std::lock_guard lock(g_mutex);
-  if (stream && stream->capturing) {
+int number(const char* name, int otherwise) {
+  const char* text = std::getenv(name);
+  return text ? std::atoi(text) : otherwise;
+}
+
+bool refuses_capture(const std::string& where) {
+  const char* text = std::getenv("SING_EMULATOR_NO_CAPTURE");
+  return text != nullptr && text == where;
+}
+
+int current_device() {
+  const auto it = g_device_of.find(std::this_thread::get_id());
+  return it == g_device_of.end() ? 0 : it->second;
+}
+
+/// Queues `work`, or makes it a node of the graph that the stream is capturing.
+cudaError_t submit(cudaStream_t handle, Work work) {
+  const Lock lock(runtime_mutex());
+  if (g_dead != cudaSuccess) return g_dead;
+  const cudaStream_t stream = stream_of(handle);
+  if (stream->capturing) {
+    work.op = op_of_work();
     stream->capturing->nodes.push_back(std::move(work));
     return cudaSuccess;
   }
-  const DeviceAccess access;
-  work();
+  enqueue(stream, std::move(work));
   return cudaSuccess;
 }
 
 /// What waits for the device or changes its memory breaks every capture that is not relaxed.
-bool breaks_capture() {
-  const std::lock_guard lock(g_mutex);
+bool breaks_capture(bool relaxed_too) {
+  const Lock lock(runtime_mutex());
   bool any = false;
   for (EmulatedGraph* graph : g_captures)
-    if (!graph->relaxed) any = graph->broken = true;
+    if (relaxed_too || !graph->relaxed) any = graph->broken = true;
   return any;
 }
-/// Waiting for a stream that is capturing breaks it in every mode.
-cudaError_t waits_for(cudaStream_t stream) {
-  if (!stream || !stream->capturing) return cudaSuccess;
-  stream->capturing->broken = true;
-  return cudaErrorStreamCaptureUnsupported;
+
+/// The host waits until the device has come to `place`.
+cudaError_t wait_for(cudaStream_t stream, uint64_t place) {
+  run_until(stream, place);
+  observe(stream, place);
+  return g_dead;
+}
+
+/// A kernel runs, unless it is the one that was chosen to fail: nothing does from then on.
+void run_or_fail(dim3 blocks, dim3 threads, size_t shared, const std::function<void()>& body) {
+  const int chosen = number("SING_EMULATOR_FAIL_AT", 0);
+  if (g_dead == cudaSuccess && chosen > 0 && ++g_kernels == chosen)
+    g_dead = cudaErrorIllegalAddress;
+  if (g_dead == cudaSuccess) run_kernel(blocks, threads, shared, body);
 }
 
 }  // namespace
 
 bool memory_is_frozen() {
-  return breaks_capture();
+  return breaks_capture(false);
+}
+
+cudaError_t dead() {
+  const Lock lock(runtime_mutex());
+  return g_dead;
 }
 
 void launch(const void* kernel, dim3 blocks, dim3 threads, size_t shared, cudaStream_t stream,
             std::function<void()> body) {
-  {
-    const std::lock_guard lock(g_mutex);
-    const auto asked = g_dynamic_shared.find(kernel);
-    if (shared >
-        (asked == g_dynamic_shared.end() ? size_t{48} << 10 : static_cast<size_t>(asked->second)))
-      fail("more dynamic shared memory than cudaFuncSetAttribute allowed this kernel");
-  }
-  submit(stream, [blocks, threads, shared, body = std::move(body)] {
-    run_kernel(blocks, threads, shared, body);
-  });
+  const Lock lock(runtime_mutex());
+  const auto asked = g_dynamic_shared.find(kernel);
+  if (shared >
+      (asked == g_dynamic_shared.end() ? size_t{48} << 10 : static_cast<size_t>(asked->second)))
+    fail("more dynamic shared memory than cudaFuncSetAttribute allowed this kernel");
+  const bool foreign = stream && stream->device != current_device();
+  const bool fresh = g_launched.insert(kernel).second;
+  if (fresh && stream && stream->capturing && std::getenv("SING_EMULATOR_LAZY"))
+    stream->capturing->broken = true;
+  cuda::check(foreign ? cudaErrorInvalidResourceHandle
+                      : submit(stream, {.run =
+                                            [blocks, threads, shared, body = std::move(body)] {
+                                              run_or_fail(blocks, threads, shared, body);
+                                            }}),
+              "a launch");
 }
 
 cudaError_t set_attribute(const void* kernel, cudaFuncAttribute attribute, int value) {
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > (227 << 10))
     return cudaErrorInvalidValue;
-  const std::lock_guard lock(g_mutex);
+  const Lock lock(runtime_mutex());
   g_dynamic_shared[kernel] = std::max(value, 48 << 10);
   return cudaSuccess;
 }
@@ -90,7 +136,7 @@ cudaError_t set_attribute(const void* kernel, cudaFuncAttribute attribute, int v
 using namespace sing::emulator;
 
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = std::getenv("SING_EMULATOR_NO_DRIVER") ? 0 : 13000;
+  *version = std::getenv("SING_EMULATOR_NO_DRIVER") ? 0 : number("SING_EMULATOR_DRIVER", 13000);
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {
@@ -99,84 +145,157 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 cudaError_t cudaGetDeviceCount(int* count) {
   if (std::getenv("SING_EMULATOR_NO_DEVICE")) return cudaErrorNoDevice;
-  *count = 1;
+  *count = number("SING_EMULATOR_DEVICES", 1);
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
-  return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+  const Lock lock(runtime_mutex());
+  if (device < 0 || device >= number("SING_EMULATOR_DEVICES", 1)) return cudaErrorInvalidDevice;
+  g_device_of[std::this_thread::get_id()] = device;
+  return g_dead;
 }
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  const Lock lock(runtime_mutex());
+  *device = current_device();
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
-  *properties = {"emulated device", 9, 0, 2, 32, 1 << 20, device_memory(), size_t{227} << 10};
+  const int capability = number("SING_EMULATOR_CAPABILITY", 90);
+  *properties = {"emulated device", capability / 10, capability % 10,  2, 32,
+                 1 << 20,           device_memory(), size_t{227} << 10};
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind,
-                            cudaStream_t stream) {
-  return submit(stream, [=] { std::memcpy(to, from, bytes); });
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t handle) {
+  const Lock lock(runtime_mutex());
+  const bool to_host = !is_device_memory(to), from_host = !is_device_memory(from);
+  if (kind != cudaMemcpyDefault &&
+      kind != (from_host ? to_host ? cudaMemcpyHostToHost : cudaMemcpyHostToDevice
+               : to_host ? cudaMemcpyDeviceToHost
+                         : cudaMemcpyDeviceToDevice))
+    return cudaErrorInvalidMemcpyDirection;
+  Work work{.run = [=] { std::memcpy(to, from, bytes); }};
+  bool pageable = false;
+  const auto host_side = [&](const void* address, bool written) {
+    if (const auto use = pinned_use(address, written))
+      work.uses.push_back(*use);
+    else
+      pageable = true;
+  };
+  if (to_host) host_side(to, true);
+  if (from_host) host_side(from, false);
+  const cudaStream_t stream = stream_of(handle);
+  if (stream->capturing && pageable) {
+    stream->capturing->broken = true;
+    return cudaErrorStreamCaptureUnsupported;
+  }
+  return submit(handle, std::move(work));
 }
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
-  return submit(stream, [=] { std::memset(to, value, bytes); });
+  return submit(stream, {.run = [=] { std::memset(to, value, bytes); }});
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = new EmulatedStream;
-  return cudaSuccess;
+  const Lock lock(runtime_mutex());
+  *stream = new_stream(current_device());
+  return g_dead;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  delete stream;
-  return cudaSuccess;
+  // Events may still name it: it stays, with nothing in it.
+  return cudaStreamSynchronize(stream);
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  return waits_for(stream);
-}
-cudaError_t cudaStreamQuery(cudaStream_t stream) {
-  return waits_for(stream);
-}
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  const std::lock_guard lock(g_mutex);
-  // Waiting for captured work makes a stream's own work part of the same graph.
-  if (stream && event->captured_in && !stream->capturing) {
-    stream->capturing = event->captured_in;
-    stream->capturing->streams.push_back(stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
+  const Lock lock(runtime_mutex());
+  const cudaStream_t stream = stream_of(handle);
+  if (stream->capturing) {
+    stream->capturing->broken = true;
+    return cudaErrorStreamCaptureUnsupported;
   }
-  return cudaSuccess;
+  return wait_for(stream, stream->queued);
+}
+cudaError_t cudaStreamQuery(cudaStream_t handle) {
+  const Lock lock(runtime_mutex());
+  const cudaStream_t stream = stream_of(handle);
+  progress();
+  if (!stream->capturing && stream->done < stream->queued) return cudaErrorNotReady;
+  return cudaStreamSynchronize(stream);
+}
+cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned) {
+  const Lock lock(runtime_mutex());
+  const cudaStream_t stream = stream_of(handle);
+  if (event->captured_in) {
+    // Waiting for captured work makes a stream's own work part of the same graph.
+    if (!stream->capturing) {
+      stream->capturing = event->captured_in;
+      stream->capturing->streams.push_back(stream);
+    }
+    return cudaSuccess;
+  }
+  if (!event->stream) return cudaSuccess;  // never recorded
+  if (stream->capturing) {
+    stream->capturing->broken = true;
+    return cudaErrorStreamCaptureIsolation;
+  }
+  return submit(stream, {.awaits = event->stream, .place = event->place});
 }
 cudaError_t cudaDeviceSynchronize() {
-  return breaks_capture() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+  const Lock lock(runtime_mutex());
+  if (breaks_capture(true)) return cudaErrorStreamCaptureUnsupported;
+  observe_everything();
+  return g_dead;
 }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = new EmulatedEvent{Clock::now()};
-  return cudaSuccess;
+  const Lock lock(runtime_mutex());
+  *event = new EmulatedEvent;
+  (*event)->device = current_device();
+  return g_dead;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  event->captured_in = stream ? stream->capturing : nullptr;
-  return submit(stream, [event] { event->time = Clock::now(); });
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
+  const Lock lock(runtime_mutex());
+  const cudaStream_t stream = stream_of(handle);
+  if (event->device != stream->device) return cudaErrorInvalidResourceHandle;
+  event->captured_in = stream->capturing;
+  const cudaError_t status =
+      submit(stream, {.run = [state = event->state] { state->time = Clock::now(); }});
+  event->stream = stream;
+  event->place = stream->queued;
+  return status;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  if (!event->captured_in) return cudaSuccess;
-  event->captured_in->broken = true;
-  return cudaErrorStreamCaptureUnsupported;
+  const Lock lock(runtime_mutex());
+  if (event->captured_in) {
+    event->captured_in->broken = true;
+    return cudaErrorStreamCaptureUnsupported;
+  }
+  return event->stream ? wait_for(event->stream, event->place) : g_dead;
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
+  const Lock lock(runtime_mutex());
+  progress();
+  if (!event->captured_in && event->stream && event->stream->done < event->place)
+    return cudaErrorNotReady;
   return cudaEventSynchronize(event);
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t stop) {
-  *milliseconds = std::chrono::duration<float, std::milli>(stop->time - start->time).count();
-  return cudaSuccess;
+  const Lock lock(runtime_mutex());
+  for (const cudaEvent_t event : {start, stop}) {
+    if (!event->stream) return cudaErrorInvalidResourceHandle;
+    if (event->stream->done < event->place) return cudaErrorNotReady;
+  }
+  *milliseconds =
+      std::chrono::duration<float, std::milli>(stop->state->time - start->state->time).count();
+  return g_dead;
 }
 cudaError_t cudaGetLastError() {
-  return cudaSuccess;
+  return dead();
 }
 cudaError_t cudaPeekAtLastError() {
-  return cudaSuccess;
+  return dead();
 }
 const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {
@@ -202,6 +321,10 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "out of memory";
     case cudaErrorNoDevice:
       return "no CUDA-capable device is detected";
+    case cudaErrorInvalidResourceHandle:
+      return "invalid resource handle";
+    case cudaErrorIllegalAddress:
+      return "an illegal memory access was encountered";
     case cudaErrorStreamCaptureUnsupported:
       return "operation not permitted when stream is capturing";
     case cudaErrorStreamCaptureInvalidated:
@@ -212,9 +335,10 @@ const char* cudaGetErrorString(cudaError_t error) {
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
-  const std::lock_guard lock(g_mutex);
+  const Lock lock(runtime_mutex());
+  if (g_dead != cudaSuccess) return g_dead;
   if (!stream || stream->capturing) return cudaErrorInvalidValue;
-  if (std::getenv("SING_EMULATOR_NO_CAPTURE")) return cudaErrorStreamCaptureUnsupported;
+  if (refuses_capture("begin")) return cudaErrorStreamCaptureUnsupported;
   stream->capturing = new EmulatedGraph;
   stream->capturing->relaxed = mode == cudaStreamCaptureModeRelaxed;
   stream->capturing->streams.push_back(stream);
@@ -222,7 +346,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  const std::lock_guard lock(g_mutex);
+  const Lock lock(runtime_mutex());
   *graph = nullptr;
   if (!stream->capturing || stream->capturing->streams.front() != stream)
     return cudaErrorInvalidValue;
@@ -230,7 +354,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   std::erase(g_captures, captured);
   for (const cudaStream_t each : captured->streams) each->capturing = nullptr;
   captured->streams.clear();
-  if (captured->broken) {
+  if (captured->broken || refuses_capture("end")) {
     delete captured;
     return cudaErrorStreamCaptureInvalidated;
   }
@@ -238,6 +362,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  const Lock lock(runtime_mutex());
   *status =
       stream && stream->capturing ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
   return cudaSuccess;
@@ -247,9 +372,13 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
   return cudaSuccess;
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  return submit(stream, [exec] {
-    for (const auto& node : exec->nodes) node();
-  });
+  Work work;
+  for (const Work& node : exec->nodes)
+    work.uses.insert(work.uses.end(), node.uses.begin(), node.uses.end());
+  work.run = [nodes = exec->nodes] {
+    for (const Work& node : nodes) node.run();
+  };
+  return submit(stream, std::move(work));
 }
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, void*, size_t* count) {
   *count = graph->nodes.size();

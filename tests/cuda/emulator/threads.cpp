@@ -12,7 +12,6 @@
 
 #include "cuda/emulator/emulator.h"
 #include "cuda/emulator/fibres.h"
-#include "sing/backend/memory.h"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
@@ -125,19 +124,10 @@ void release_barrier() {
   g_block.at_barrier = 0;
 }
 
-uint64_t mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15u;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
 /// 0: threads and blocks in ascending order, always.
 uint64_t key_of_launch() {
-  const char* text = std::getenv("SING_EMULATOR_SEED");
-  const uint64_t seed = text ? std::strtoull(text, nullptr, 10) : 1;
   static uint64_t launches = 0;
-  return seed == 0 ? 0 : mix(mix(seed) + ++launches) | 1;
+  return seed() == 0 ? 0 : mix(mix(seed()) + ++launches) | 1;
 }
 
 void shuffle_order(uint64_t key) {
@@ -199,8 +189,20 @@ size_t meeting(Warp& warp, unsigned mask) {
 
 }  // namespace
 
+uint64_t seed() {
+  const char* text = std::getenv("SING_EMULATOR_SEED");
+  return text ? std::strtoull(text, nullptr, 10) : 1;
+}
+
+uint64_t mix(uint64_t x) {
+  x += 0x9e3779b97f4a7c15u;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
 void fail(const char* what) {
-  const char* op = backend::current_op();
+  const char* op = op_of_work();
   std::fprintf(stderr, "emulator: %s (block %u %u %u, thread %u %u %u%s%s)\n", what, blockIdx.x,
                blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z, op ? ", op " : "",
                op ? op : "");

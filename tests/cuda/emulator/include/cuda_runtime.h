@@ -1,7 +1,8 @@
 #pragma once
 // Stands in for the toolkit's header when device code is compiled by the host compiler: the words
-// of CUDA C++ that our kernels use, and the part of the runtime API that the backend calls. Work is
-// done at once, in the calling thread. tests/cuda/emulator/README.md says what this can show.
+// of CUDA C++ that our kernels use, and the part of the runtime API that the backend calls. Queued
+// work is done some time before someone has waited for it, in the thread of a later call.
+// tests/cuda/emulator/README.md says what this can show.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -52,12 +53,16 @@ enum cudaError_t : int {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidMemcpyDirection = 21,
   cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
+  cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
+  cudaErrorIllegalAddress = 700,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureIsolation = 905,
 };
 using cudaStream_t = struct EmulatedStream*;
 using cudaEvent_t = struct EmulatedEvent*;

@@ -26,6 +26,7 @@ class Buffer {
     cudaMalloc(&memory, n * sizeof(T));
     at_ = static_cast<T*>(memory);
     cudaMemsetAsync(at_, 0, n * sizeof(T), nullptr);
+    cudaStreamSynchronize(nullptr);  // other streams do not wait for this one
   }
   ~Buffer() { cudaFree(at_); }
   Buffer(const Buffer&) = delete;
@@ -33,7 +34,9 @@ class Buffer {
   T* data() { return at_; }
   std::vector<T> read() const {
     std::vector<T> host(n_);
+    cudaDeviceSynchronize();  // whatever stream has written it
     cudaMemcpyAsync(host.data(), at_, n_ * sizeof(T), cudaMemcpyDeviceToHost, nullptr);
+    cudaStreamSynchronize(nullptr);
     return host;
   }
 
@@ -228,7 +231,93 @@ std::vector<int> memory_while_capturing() {
   return errors;
 }
 
+int read_on_another_stream(bool waits) {
+  Buffer<int> first(1), second(1);
+  cudaStream_t writer = nullptr, reader = nullptr;
+  cudaEvent_t written = nullptr;
+  cudaStreamCreateWithFlags(&writer, cudaStreamNonBlocking);
+  cudaStreamCreateWithFlags(&reader, cudaStreamNonBlocking);
+  cudaEventCreateWithFlags(&written, cudaEventDisableTiming);
+  launch(add_kernel, {dim3(1), dim3(1)}, Stream{writer}, first.data(), 7);
+  cudaEventRecord(written, writer);
+  if (waits) cudaStreamWaitEvent(reader, written, 0);
+  cudaMemcpyAsync(second.data(), first.data(), sizeof(int), cudaMemcpyDeviceToDevice, reader);
+  cudaStreamSynchronize(reader);
+  const int seen = second.read()[0];
+  cudaEventDestroy(written);
+  cudaStreamDestroy(writer);
+  cudaStreamDestroy(reader);
+  return seen;
+}
+
+std::vector<int> broken_captures() {
+  Buffer<int> buffer(1);
+  cudaStream_t stream = nullptr, other = nullptr;
+  cudaEvent_t outside = nullptr;
+  cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking);
+  cudaEventCreateWithFlags(&outside, cudaEventDisableTiming);
+  cudaEventRecord(outside, other);
+  std::vector<int> errors;
+  const int pageable = 0;
+  for (int rule = 0; rule < 3; ++rule) {
+    cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed);
+    errors.push_back(rule == 0   ? cudaMemcpyAsync(buffer.data(), &pageable, sizeof(int),
+                                                   cudaMemcpyHostToDevice, stream)
+                     : rule == 1 ? cudaDeviceSynchronize()
+                                 : cudaStreamWaitEvent(stream, outside, 0));
+    cudaGraph_t graph = nullptr;
+    errors.push_back(cudaStreamEndCapture(stream, &graph));
+  }
+  cudaEventDestroy(outside);
+  cudaStreamDestroy(stream);
+  cudaStreamDestroy(other);
+  return errors;
+}
+
+std::vector<int> refused_calls() {
+  Buffer<int> buffer(1);
+  int host = 0;
+  std::vector<int> errors = {
+      cudaMemcpyAsync(&host, buffer.data(), sizeof host, cudaMemcpyHostToDevice, nullptr)};
+  cudaStream_t stream = nullptr;
+  cudaEvent_t event = nullptr;
+  cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+  cudaSetDevice(1);
+  cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+  errors.push_back(cudaEventRecord(event, stream));
+  cudaSetDevice(0);
+  cudaEventDestroy(event);
+  cudaStreamDestroy(stream);
+  return errors;
+}
+
+namespace {
+
+void break_rule_of_pinned(const std::string& what) {
+  Buffer<int> out(1);
+  void* memory = nullptr;
+  cudaHostAlloc(&memory, sizeof(int), cudaHostAllocDefault);
+  auto* const host = static_cast<volatile int*>(memory);
+  const bool into = what == "pinned memory read too early";
+  *host = 1;
+  cudaMemcpyAsync(into ? memory : out.data(), into ? out.data() : memory, sizeof(int),
+                  into ? cudaMemcpyDeviceToHost : cudaMemcpyHostToDevice, nullptr);
+  if (into) {
+    [[maybe_unused]] const int seen = *host;
+  }
+  if (what == "pinned memory written too early") *host = 2;
+  if (what == "pinned memory given back too early") cudaFreeHost(memory);
+  // Nothing is wrong with this one.
+  cudaStreamSynchronize(nullptr);
+  *host = *host + 1;
+  cudaFreeHost(memory);
+}
+
+}  // namespace
+
 void break_rule(const std::string& what) {
+  if (what.starts_with("pinned")) return break_rule_of_pinned(what);
   const Grid one{dim3(1), dim3(1)};
   Buffer<int> out(1024);
   if (what == "write behind the end") launch(out_of_bounds_kernel, one, Stream{}, out.data(), 1024);
@@ -249,6 +338,7 @@ void break_rule(const std::string& what) {
   if (what == "copy too much") {
     std::vector<int> host(2048);
     cudaMemcpyAsync(host.data(), out.data(), 8192, cudaMemcpyDeviceToHost, nullptr);
+    cudaStreamSynchronize(nullptr);
   }
   if (what == "host read") {
     volatile const int* at = out.data();
@@ -267,6 +357,7 @@ void break_rule(const std::string& what) {
   if (what == "static shared memory") launch(static_shared_kernel, one, Stream{}, out.data(), 5);
   if (what == "stack") launch(deep_kernel, one, Stream{}, out.data());
   if (what == "threads") launch(add_kernel, {dim3(1), dim3(1025)}, Stream{}, out.data(), 1);
+  cudaDeviceSynchronize();
 }
 
 }  // namespace sing::emulator_cases

@@ -28,6 +28,15 @@ SING_API std::vector<int> replayed_over_two_streams();
 /// The errors of taking memory while capturing, and of ending that capture.
 SING_API std::vector<int> memory_while_capturing();
 
+/// What a stream finds that reads what another one writes: 7 where it waits for it with an event.
+SING_API int read_on_another_stream(bool waits);
+/// The errors of: a copy of pageable memory, waiting for the device, and waiting for uncaptured
+/// work, each while a stream captures in relaxed mode; and of ending that capture.
+SING_API std::vector<int> broken_captures();
+/// The errors of a copy that calls device memory the host's, and of an event recorded on a stream
+/// of another device; SING_EMULATOR_DEVICES is 2.
+SING_API std::vector<int> refused_calls();
+
 /// These end the process with a sentence; `what` is one of those in cases.cpp.
 SING_API void break_rule(const std::string& what);
 
