@@ -49,10 +49,13 @@ bool g_tiny = false, g_failed = false;
 constexpr size_t kSets = 3;
 
 /// What one call of an op costs in floating-point operations and in bytes that have to move, and
-/// from which input on they are parameters: these have f32 gradient buffers, as in training.
+/// from which input on they are parameters: these have f32 gradient buffers, as in training. With
+/// operations and bytes, a row of a GPU also says how much of its time the larger of the two
+/// explains.
 struct Work {
   double flops = 0, bytes = 0;
   size_t parameters_from = SIZE_MAX;
+  double both_flops = 3;  ///< of forward and backward, in units of `flops`
 };
 
 /// Runs the loop and notes its rate. Own counters rather than the library's, which would print a
@@ -135,19 +138,23 @@ void run_on_device(benchmark::State& state, const std::vector<Shape>& shapes, co
     state.SetIterationTime(times.back());
   }
   std::ranges::sort(times);
-  const double seconds = times[times.size() / 2], parts = backward ? 3 : 1;
+  const double seconds = times[times.size() / 2];
   state.counters["median_us"] = 1e6 * seconds;
   state.counters["spread"] = (times.back() - times.front()) / seconds;
-  if (forward.flops > 0) {
-    const double rate = forward.flops * parts / seconds;
-    state.counters["TFLOP/s"] = rate * 1e-12;
-    state.counters["of_product"] =
-        rate / (dtype == DType::bf16 ? g_device_ceilings.bf16 : g_device_ceilings.f32);
-  } else {
-    const double rate = forward.bytes * static_cast<double>(size_of(dtype)) / 4 * parts / seconds;
-    state.counters["GB/s"] = rate * 1e-9;
-    state.counters["of_copy"] = rate / g_device_ceilings.copy;
+  const double product = dtype == DType::bf16 ? g_device_ceilings.bf16 : g_device_ceilings.f32;
+  const double flops = forward.flops * (backward ? forward.both_flops : 1);
+  const double bytes = forward.bytes * static_cast<double>(size_of(dtype)) / 4 * (backward ? 3 : 1);
+  if (flops > 0) {
+    state.counters["TFLOP/s"] = flops / seconds * 1e-12;
+    state.counters["of_product"] = flops / seconds / product;
   }
+  if (bytes > 0) {
+    state.counters["GB/s"] = bytes / seconds * 1e-9;
+    state.counters["of_copy"] = bytes / seconds / g_device_ceilings.copy;
+  }
+  if (flops > 0 && bytes > 0)
+    state.counters["of_floor"] =
+        std::max(flops / product, bytes / g_device_ceilings.copy) / seconds;
   if (!note.empty()) state.SetLabel("not a graph: " + note);
 }
 
@@ -245,8 +252,8 @@ void add_convolutions() {
   }
 }
 
-/// Rows of a GPU: ViT-S/16 and ViT-B/16 with 512 pictures of 64 tokens, attention up to 512 tokens,
-/// ResNet18 on 128 pictures of 32x32, cross entropy over 1,000 and 32,000 classes.
+/// Rows of a GPU: ViT-S/16 and ViT-B/16 with 512 pictures of 64 tokens, attention of 64 to 512
+/// tokens, ResNet18 on 128 pictures of 32x32, cross entropy over 1,000 and 32,000 classes.
 void add_device_rows() {
   const auto linear = [](int64_t m, int64_t n, int64_t k, bool gelu) {
     add(fmt::format("linear{}/{}x{}x{}", gelu ? "+gelu" : "", m, n, k), {{m, k}, {n, k}, {n}},
@@ -287,7 +294,10 @@ void add_device_rows() {
   const auto attention = [](int64_t b, int64_t t, int64_t h, int64_t d) {
     add(fmt::format("attention/b{}_t{}_h{}_d{}", b, t, h, d), {{b, t, 3 * h * d}},
         [h](const Inputs& in) { return ops::attention_packed(in[0], h); },
-        {4.0 * static_cast<double>(b * h) * static_cast<double>(t * t * d), 0});
+        // Backward is five products, forward two. q, k, v and the result; on the way back these,
+        // the gradient that came and three that go.
+        {4.0 * static_cast<double>(b * h) * static_cast<double>(t * t * d),
+         4.0 * 4 * static_cast<double>(b * t * h * d), SIZE_MAX, 3.5});
   };
   const auto convolution = [](int64_t b, int64_t from, int64_t to, int64_t side) {
     add(fmt::format("conv/b{}_{}to{}_{}px_3x3", b, from, to, side),
@@ -320,7 +330,9 @@ void add_device_rows() {
   loss(1024, 1000);
   loss(8192, 32000);
   attention(512, 64, 6, 64);
+  attention(128, 128, 12, 64);
   attention(128, 256, 6, 64);
+  attention(12, 384, 12, 64);
   attention(64, 512, 12, 64);
   convolution(128, 64, 64, 32);
   convolution(128, 128, 128, 16);

@@ -15,7 +15,7 @@ struct AttentionShape {
   DType mask_dtype;
   int64_t mask_batch, mask_head, mask_query, mask_key;
   bool causal;
-  float scale, keep_scale;
+  float scale, scale_log2, keep_scale;  // scale_log2: for powers of two
   uint32_t drop_below;
   DeviceKey key;
 };
@@ -35,6 +35,7 @@ inline AttentionShape attention_shape(const kernels::AttentionProblem& p) {
           p.mask_key,
           p.causal,
           static_cast<float>(p.scale),
+          static_cast<float>(p.scale * 1.4426950408889634),
           static_cast<float>(p.keep_scale),
           p.drop_below,
           device_key(p.key)};
@@ -47,6 +48,9 @@ void plain_attention_backward(const kernels::AttentionBackwardArgs& args);
 /// aligned to 16 bytes. False for anything else; nothing was written then.
 bool mma_attention_forward(const kernels::AttentionForwardArgs& args);
 bool mma_attention_backward(const kernels::AttentionBackwardArgs& args);
+/// Backward for more than 64 keys, where mma_attention_backward has found everything else to fit
+/// (attention_mma_grad.cu).
+void mma_attention_one_pass(const kernels::AttentionBackwardArgs& args);
 
 #define SING_HIDDEN (-INFINITY)
 

@@ -16,6 +16,9 @@ constexpr int kSlices = kTileDim / kSlice;
 constexpr int kParts = kTileDim / 8;  // packs of a row; columns of 8 of a product
 
 using Tile = bfloat16[kTileRows][kPitch];
+/// Rows of a tile from one of them on.
+using Rows = bfloat16 (*)[kPitch];
+using ConstRows = const bfloat16 (*)[kPitch];
 /// A warp's 16 rows by 8 kCount columns of a product, as fragments of C.
 template <int kCount>
 using Fragments = float[kCount][4];
@@ -23,6 +26,15 @@ using Sums = Fragments<kParts>;
 constexpr int kHalf = kParts / 2;  // a product by halves of its columns needs fewer registers
 
 using Chunk = Pack<bfloat16, 8>;
+
+/// `x`, of which the compiler does not know where it comes from: what is computed with it is
+/// computed again in each turn of a loop, rather than kept in registers.
+SING_DEVICE int again(int x) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}
 
 /// Rows of one head, 16 bytes aligned.
 struct HeadRows {
@@ -43,16 +55,16 @@ SING_DEVICE Lane lane_of() {
   return {warp, lane / 4, lane % 4, warp * kSlice + lane / 4};
 }
 
-/// Begins to copy rows first to first + 63 and `dim` columns; what does not exist is zero.
-/// dim % 8 == 0.
-SING_DEVICE void load_rows(Tile& tile, const HeadRows& from, int64_t first, int64_t dim) {
-  const int r = static_cast<int>(threadIdx.x) / kParts, c = static_cast<int>(threadIdx.x) % kParts;
+/// Begins to copy rows first to first + 63 and `dim` columns; what does not exist is zero, and its
+/// address is not used. dim % 8 == 0.
+SING_DEVICE void load_rows(Rows tile, const HeadRows& from, int64_t first, int64_t dim) {
+  const int thread = again(static_cast<int>(threadIdx.x)), r = thread / kParts, c = thread % kParts;
+  const int count = static_cast<int>(from.count) - static_cast<int>(first);
+  const bool column = c * 8 < static_cast<int>(dim);
+  const bfloat16* const own = from.base + (first + r) * from.row + c * 8;
 #pragma unroll
-  for (int i = 0; i < kTileRows; i += kTileThreads / kParts) {
-    const int64_t row = first + r + i;
-    const bool exists = row < from.count && c * 8 < dim;
-    copy_async(&tile[r + i][c * 8], from.base + (exists ? row * from.row + c * 8 : 0), exists);
-  }
+  for (int i = 0; i < kTileRows; i += kTileThreads / kParts)
+    copy_async(&tile[r + i][c * 8], own + i * from.row, r + i < count && column);
 }
 /// After load_rows, before anybody reads.
 SING_DEVICE void await_tiles() {
@@ -117,46 +129,97 @@ SING_DEVICE void multiply_rows(Fragments<kCount>& sums, const Tile& left, const 
   }
 }
 
-/// sums += weights * rows first_slice * 16 and following of the tile; the weights, a product
-/// themselves, become bf16 fragments of A.
-template <int kCount>
-SING_DEVICE void add_weighted(Sums& sums, const Fragments<kCount>& weights, const Tile& tile,
-                              int first_slice = 0) {
+/// sums = (kStrips strips of 16 rows of `left`) * transpose of 8 kCount rows of `right`. What is
+/// read of `right` serves all strips.
+template <int kStrips, int kCount>
+SING_DEVICE void multiply_strips(Fragments<kCount> (&sums)[kStrips], ConstRows left,
+                                 ConstRows right) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
 #pragma unroll
-  for (int slice = 0; slice < kCount / 2; ++slice) {
-    const float(&low)[4] = weights[2 * slice], (&high)[4] = weights[2 * slice + 1];
-    const uint32_t a[4] = {pack_bf16(low[0], low[1]), pack_bf16(low[2], low[3]),
-                           pack_bf16(high[0], high[1]), pack_bf16(high[2], high[3])};
-    add_by_columns(sums, a, tile, first_slice + slice);
+  for (int m = 0; m < kStrips; ++m)
+#pragma unroll
+    for (int n = 0; n < kCount; ++n)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sums[m][n][i] = 0;
+#pragma unroll 2  // all four take registers that are not there
+  for (int slice = 0; slice < kSlices; ++slice) {
+    uint32_t a[kStrips][4];
+#pragma unroll
+    for (int m = 0; m < kStrips; ++m)
+      load_matrices<false>(a[m], &left[m * kSlice + lane % 16][slice * kSlice + lane / 16 * 8]);
+#pragma unroll
+    for (int n = 0; n < kCount; n += 2) {
+      uint32_t b[4];
+      load_matrices<false>(
+          b, &right[n * 8 + lane / 16 * 8 + lane % 8][slice * kSlice + lane / 8 % 2 * 8]);
+#pragma unroll
+      for (int m = 0; m < kStrips; ++m) {
+        multiply_add(sums[m][n], a[m], b[0], b[1]);
+        multiply_add(sums[m][n + 1], a[m], b[2], b[3]);
+      }
+    }
   }
 }
 
-/// Writes the warp's 16 rows of a product, times a factor for each of the lane's two rows. `stage`
-/// is a tile of which nobody else uses the warp's rows.
-SING_DEVICE void store_rows(bfloat16* base, int64_t row_stride, int64_t count, int64_t first,
-                            int64_t dim, const Sums& sums, float upper, float lower, Tile& stage) {
-  const Lane at = lane_of();
+/// sums += (fragments of A, one slice of depth) * 16 rows of a tile, 8 kCount columns.
+template <int kStrips, int kCount>
+SING_DEVICE void add_strips(Fragments<kCount> (&sums)[kStrips], const uint32_t (&a)[kStrips][4],
+                            ConstRows tile) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp;
+#pragma unroll
+  for (int n = 0; n < kCount; n += 2) {
+    uint32_t b[4];
+    load_matrices<true>(b, &tile[lane % 16][n * 8 + lane / 16 * 8]);
+#pragma unroll
+    for (int m = 0; m < kStrips; ++m) {
+      multiply_add(sums[m][n], a[m], b[0], b[1]);
+      multiply_add(sums[m][n + 1], a[m], b[2], b[3]);
+    }
+  }
+}
+
+/// Writes 16 rows of a product, of which a warp has the fragments, from row `first` on, times a
+/// factor for each of the lane's two rows. `stage` is 16 rows that nobody else uses.
+SING_DEVICE void store_strip(bfloat16* base, int64_t row_stride, int64_t count, int64_t first,
+                             int64_t dim, const Sums& sums, float upper, float lower, Rows stage) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, g = lane / 4, t = lane % 4;
   __syncwarp();
 #pragma unroll
   for (int n = 0; n < kParts; ++n) {
-    store_pair(&stage[at.row][n * 8 + 2 * at.t], sums[n][0] * upper, sums[n][1] * upper);
-    store_pair(&stage[at.row + 8][n * 8 + 2 * at.t], sums[n][2] * lower, sums[n][3] * lower);
+    store_pair(&stage[g][n * 8 + 2 * t], sums[n][0] * upper, sums[n][1] * upper);
+    store_pair(&stage[g + 8][n * 8 + 2 * t], sums[n][2] * lower, sums[n][3] * lower);
   }
   __syncwarp();
-  const int lane = static_cast<int>(threadIdx.x) % kWarp;
 #pragma unroll
   for (int i = 0; i < kSlice * kParts / kWarp; ++i) {
-    const int r = at.warp * kSlice + lane / kParts + i * (kWarp / kParts), c = lane % kParts * 8;
+    const int r = lane / kParts + i * (kWarp / kParts), c = lane % kParts * 8;
     if (first + r < count && c < dim)
       *reinterpret_cast<Chunk*>(base + (first + r) * row_stride + c) =
           *reinterpret_cast<const Chunk*>(&stage[r][c]);
   }
 }
 
-/// sum of grad . out over each row, to shared memory and, with `keep`, to memory. `tile` is what
-/// load_rows began to fill with the rows of grad.
+/// The same for the four strips of a tile by four warps.
+SING_DEVICE void store_rows(bfloat16* base, int64_t row_stride, int64_t count, int64_t first,
+                            int64_t dim, const Sums& sums, float upper, float lower, Tile& stage) {
+  const int strip = lane_of().warp * kSlice;
+  store_strip(base, row_stride, count, first + strip, dim, sums, upper, lower, &stage[strip]);
+}
+
+/// grad . out of eight numbers of a row; the sum over the row in all lanes of eight.
+SING_DEVICE float row_product(const Chunk& grad, const Chunk& out) {
+  float sum = 0;
+#pragma unroll
+  for (int k = 0; k < 8; ++k) sum += to_value(grad.at[k]) * to_value(out.at[k]);
+#pragma unroll
+  for (int offset = kParts / 2; offset > 0; offset /= 2)
+    sum += __shfl_xor_sync(0xffffffffu, sum, offset);
+  return sum;
+}
+
+/// sum of grad . out over each row. `tile` is what load_rows began to fill with the rows of grad.
 SING_DEVICE void row_products(float (&delta)[kTileRows], const Tile& tile, const HeadRows& out,
-                              int64_t first, int64_t dim, float* keep) {
+                              int64_t first, int64_t dim) {
   constexpr int kStep = kTileThreads / kParts;
   const int r = static_cast<int>(threadIdx.x) / kParts, c = static_cast<int>(threadIdx.x) % kParts;
   Chunk y[kTileRows / kStep] = {};
@@ -169,18 +232,9 @@ SING_DEVICE void row_products(float (&delta)[kTileRows], const Tile& tile, const
   await_copies();  // a thread reads back what it copied itself
 #pragma unroll
   for (int i = 0; i < kTileRows / kStep; ++i) {
-    const Chunk x = *reinterpret_cast<const Chunk*>(&tile[r + i * kStep][c * 8]);
-    float sum = 0;
-#pragma unroll
-    for (int k = 0; k < 8; ++k) sum += to_value(x.at[k]) * to_value(y[i].at[k]);
-#pragma unroll
-    for (int offset = kParts / 2; offset > 0; offset /= 2)
-      sum += __shfl_xor_sync(0xffffffffu, sum, offset);
-    const int64_t row = first + r + i * kStep;
-    if (c == 0) {
-      delta[r + i * kStep] = sum;
-      if (keep != nullptr && row < out.count) keep[row] = sum;
-    }
+    const float sum =
+        row_product(*reinterpret_cast<const Chunk*>(&tile[r + i * kStep][c * 8]), y[i]);
+    if (c == 0) delta[r + i * kStep] = sum;
   }
 }
 

@@ -23,14 +23,17 @@ SING_DEVICE uint32_t pack_bf16(float low, float high) {
 #endif
 }
 
-/// to[0] and to[1], in one access; the address is a multiple of 4.
-SING_DEVICE void store_pair(bfloat16* to, float low, float high) {
+/// What pack_bf16 made, in one access; the address is a multiple of 4.
+SING_DEVICE void store_packed(bfloat16* to, uint32_t pair) {
 #if defined(__CUDA_ARCH__)
-  *reinterpret_cast<uint32_t*>(to) = pack_bf16(low, high);
+  *reinterpret_cast<uint32_t*>(to) = pair;
 #else
-  to[0] = narrow_bf16(low);
-  to[1] = narrow_bf16(high);
+  std::memcpy(static_cast<void*>(to), &pair, sizeof pair);
 #endif
+}
+/// to[0] and to[1].
+SING_DEVICE void store_pair(bfloat16* to, float low, float high) {
+  store_packed(to, pack_bf16(low, high));
 }
 
 /// 16 bytes from memory to shared memory without a register in between; zeros unless `exists`.
@@ -47,6 +50,18 @@ SING_DEVICE void copy_async(void* shared, const void* from, bool exists) {
     std::memcpy(shared, from, 16);
   else
     std::memset(shared, 0, 16);
+#endif
+}
+/// The same for one number.
+SING_DEVICE void copy_async_float(float* shared, const float* from, bool exists) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+               :
+               : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(shared))), "l"(from),
+                 "r"(exists ? 4 : 0)
+               : "memory");
+#else
+  *shared = exists ? *from : 0.0f;
 #endif
 }
 SING_DEVICE void await_copies() {

@@ -35,6 +35,8 @@ struct Problem {
   int64_t batch = 2, heads = 2;
   bool hides_a_row = false;
   int64_t extra = 0;  // unused columns of packed rows
+  double added = 0;   // to all elements of an additive mask
+  double scale = 1;   // of scores, times 1 / sqrt(dim)
 };
 
 Tensor random_tensor(const Shape& shape, DType dtype, uint64_t position) {
@@ -51,7 +53,7 @@ Tensor mask_of(const Problem& p) {
   double* values = t.mutable_data<double>();
   for (int64_t i = 0; i < t.numel(); ++i) {
     const double x = random_normal({6, Purpose::test, 0, 0}, static_cast<uint64_t>(i));
-    values[i] = p.mask == Mask::additive ? x : x > -0.5 ? 1 : 0;
+    values[i] = p.mask == Mask::additive ? x + p.added : x > -0.5 ? 1 : 0;
     if (p.hides_a_row && i / p.keys % rows == 1) values[i] = 0;
   }
   return t.to(p.mask == Mask::additive ? DType::f32 : DType::boolean);
@@ -116,7 +118,7 @@ Result run(const Problem& p, DeviceType type, DType dtype) {
   a.dtype = dtype;
   a.wide_dtype = wide;
   a.causal = p.causal;
-  a.scale = 1 / std::sqrt(static_cast<double>(p.dim));
+  a.scale = p.scale / std::sqrt(static_cast<double>(p.dim));
   a.drop_below = static_cast<uint32_t>(p.dropout * 0x1p32);
   a.keep_scale = 1 / (1 - p.dropout);
   a.key = {7, Purpose::dropout, 3, 11};
@@ -219,6 +221,73 @@ TEST(CudaAttention, SeveralTiles) {
          .heads = 1});
 }
 
+/// Backward beyond 64 keys: blocks of 128 and of 256 keys that are full, partly full and several.
+TEST(CudaAttention, LongSequences) {
+  for (const int64_t tokens : {65, 96, 128, 129, 200})
+    check({.queries = tokens,
+           .keys = tokens,
+           .dim = tokens == 96 ? 32 : 64,
+           .value_dim = tokens == 96 ? 32 : 64,
+           .causal = tokens % 2 == 1,
+           .packed = true,
+           .batch = 1,
+           .heads = 1});
+}
+TEST(CudaAttention, SeveralBlocksOfKeys) {
+  for (const int64_t tokens : {256, 257, 384})
+    check({.queries = tokens,
+           .keys = tokens,
+           .dim = 64,
+           .value_dim = 64,
+           .causal = tokens % 2 == 1,
+           .batch = 1,
+           .heads = 1});
+  // Keys that no query sees, and queries after the last key.
+  check({.queries = 70,
+         .keys = 300,
+         .dim = 16,
+         .value_dim = 64,
+         .causal = true,
+         .batch = 1,
+         .heads = 1});
+  check({.queries = 270,
+         .keys = 140,
+         .dim = 64,
+         .value_dim = 16,
+         .causal = true,
+         .batch = 1,
+         .heads = 1});
+}
+
+/// More heads than the blocks that stay on the device: a block begins the next head while it ends
+/// the one before.
+TEST(CudaAttention, ManyHeads) {
+  check({.queries = 66, .keys = 80, .dim = 8, .value_dim = 16, .batch = 3, .heads = 5});
+  check({.queries = 20,
+         .keys = 300,
+         .dim = 8,
+         .value_dim = 8,
+         .causal = true,
+         .batch = 2,
+         .heads = 3});
+}
+
+/// Scores of several hundred on either side of zero: weights must neither overflow nor lose rows
+/// whose log-sum is far below zero.
+TEST(CudaAttention, LargeScores) {
+  for (const int64_t keys : {60, 130})
+    for (const double added : {-300.0, 300.0})
+      check({.queries = 70,
+             .keys = keys,
+             .dim = 16,
+             .value_dim = 16,
+             .mask = Mask::additive,
+             .batch = 1,
+             .added = added});
+  for (const int64_t keys : {60, 130})
+    check({.queries = 70, .keys = keys, .dim = 64, .value_dim = 16, .batch = 1, .scale = 8});
+}
+
 TEST(CudaAttention, Masks) {
   check({.queries = 40, .keys = 61, .dim = 16, .value_dim = 16, .mask = Mask::keys});
   check({.queries = 40,
@@ -252,6 +321,15 @@ TEST(CudaAttention, Dropout) {
          .causal = true,
          .dropout = 0.25,
          .mask = Mask::keys});
+  for (const int64_t keys : {136, 206})
+    check({.queries = 90,
+           .keys = keys,
+           .dim = 64,
+           .value_dim = 16,
+           .dropout = 0.1,
+           .mask = Mask::keys,
+           .batch = 1,
+           .hides_a_row = true});
 }
 
 TEST(CudaAttention, PlainKernelsServeTheRest) {
