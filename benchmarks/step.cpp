@@ -1,21 +1,24 @@
 // A whole training step, cut into its parts, with what it asks of the system.
-//   bench_step [quickstart|vit_s] [--device cuda] [--batch N] [--threads N] [--seconds S]
-//              [--optimizer sing|adamw] [--bf16] [--graph] [--json FILE]
-// On a GPU the parts are times of the device; --graph replays whole steps.
+//   bench_step [WORKLOAD] [--device cuda] [--batch N] [--threads N] [--seconds S] [--json FILE]
+//              [--optimizer sing|adamw] [--dtype f32|bf16, --bf16] [--no-graph] [--depth N]
+//              [--trace FILE]
+// Beside it: the floor of the step (support/floor_model.h) by the ceilings of this device, measured
+// in the same process. On a GPU the parts are times of the device, and whole steps are replayed
+// from a graph. --trace takes one step down on the emulated backend, see bench_plan.
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <fstream>
 #include <functional>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "benchmarks/support/ceilings.h"
+#include "benchmarks/support/clocks.h"
 #include "benchmarks/support/device.h"
 #include "benchmarks/support/workloads.h"
 #include "sing/autograd/autocast.h"
@@ -30,14 +33,22 @@
 namespace {
 
 using namespace sing;
+using bench::Instant;
 
 struct Settings {
   std::string workload = "quickstart", optimizer = "sing", device = "cpu", json;
   int64_t batch = 0;  ///< 0: of the workload
   int threads = num_threads();
   double seconds = 5;
-  bool bf16 = false, graph = false;
+  int64_t depth = 0;  ///< blocks of a transformer; 0: of the workload
+  std::string trace;
+  bool bf16 = false, graph = true;
 };
+
+bool is_bf16(const std::string& dtype) {
+  if (dtype != "f32" && dtype != "bf16") throw std::invalid_argument("--dtype f32 or bf16");
+  return dtype == "bf16";
+}
 
 Settings parse(int argc, char** argv) {
   Settings s;
@@ -59,10 +70,16 @@ Settings parse(int argc, char** argv) {
       s.batch = std::stoll(value());
     else if (word == "--json")
       s.json = value();
-    else if (word == "--graph")
-      s.graph = true;
+    else if (word == "--depth")
+      s.depth = std::stoll(value());
+    else if (word == "--trace")
+      s.trace = value();
+    else if (word == "--graph" || word == "--no-graph")
+      s.graph = word == "--graph";
     else if (word == "--bf16")
       s.bf16 = true;
+    else if (word == "--dtype")
+      s.bf16 = is_bf16(value());
     else if (word.starts_with("-"))
       throw std::invalid_argument("unknown flag " + word);
     else
@@ -71,48 +88,39 @@ Settings parse(int argc, char** argv) {
   return s;
 }
 
-/// Wall time, and processor time of all threads.
-struct Instant {
-  double wall = 0, cpu = 0;
-  static Instant now() {
-    timespec t{};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    const auto since = std::chrono::steady_clock::now().time_since_epoch();
-    return {std::chrono::duration<double>(since).count(),
-            static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec)};
-  }
-  Instant operator-(const Instant& o) const { return {wall - o.wall, cpu - o.cpu}; }
-  Instant& operator+=(const Instant& o) {
-    wall += o.wall;
-    cpu += o.cpu;
-    return *this;
-  }
-};
-
-int64_t page_faults() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_minflt + usage.ru_majflt;
-}
-
 /// A network with its optimizer and one batch, on a device.
 struct Training {
   Training(const Settings& settings, Device on)
-      : device(on), workload(bench::workload(settings.workload)), bf16(settings.bf16) {
+      : device(on),
+        workload(bench::workload(settings.workload, on.type != DeviceType::cpu)),
+        bf16(settings.bf16) {
     if (settings.batch > 0) workload.batch = settings.batch;
+    if (settings.depth > 0) workload.model.depth = settings.depth;
     model = workload.make_model();
     model->initialize(0);
     if (device.type != DeviceType::cpu) model->to(device);
     optimizer.emplace(bench::optimizer_config(settings.optimizer), model->parameters());
     if (bf16) model->set_precision(DType::bf16);
-    const Shape images{workload.batch, 1, workload.image, workload.image};
+    const nn::DataShape data = workload.data();
+    const Shape images{workload.batch, data.channels, workload.image, workload.image};
     inputs = bench::random_on(device, images, 1);
-    targets = bench::random_on(device, images, 2);
+    if (workload.classifies) {
+      targets = Tensor::empty({workload.batch}, {.dtype = DType::i64});
+      for (int64_t i = 0; i < workload.batch; ++i)
+        targets.mutable_data<int64_t>()[i] = 7 * i % data.outputs;
+      targets = targets.to(device);
+    } else {
+      targets = bench::random_on(device, images, 2);
+    }
+    floor = workload.floor(model->parameter_count(),
+                           bench::Widths::of(bf16, settings.optimizer == "sing"));
   }
   Tensor forward() {
     const nn::ForwardContext context(0, static_cast<uint64_t>(step));
     const autocast::Guard mixed(bf16 ? std::optional(DType::bf16) : std::nullopt);
-    return ops::mse_loss(model->forward(inputs), targets);
+    const Tensor output = model->forward(inputs);
+    if (workload.classifies) return ops::cross_entropy(output, targets);
+    return ops::mse_loss(output, targets);
   }
   double flops() const { return 6.0 * static_cast<double>(model->forward_macs() * workload.batch); }
 
@@ -121,11 +129,59 @@ struct Training {
   bool bf16;
   std::unique_ptr<nn::Model> model;
   std::optional<optim::Optimizer> optimizer;
+  bench::FloorModel floor;
   Tensor inputs, targets;
   int64_t step = 0;
 };
 
+/// One step for the emulator's trace, cut into its phases by lines of our own.
+int run_traced(const Settings& settings, Device device) {
+  Training training(settings, device);
+  optim::Optimizer& optimizer = *training.optimizer;
+  const auto phase = [&settings](const char* name) {
+    std::ofstream(settings.trace, std::ios::app) << "# " << name << "\n";
+  };
+  for (int i = 0; i < 2; ++i) {  // the first one makes tables that stay
+    std::ofstream(settings.trace, std::ios::trunc) << "";
+    phase("forward");
+    Tensor loss = training.forward();
+    phase("backward");
+    loss.backward();
+    phase("queued by the host");
+    optimizer.prepare_step({.step = training.step++});
+    phase("update");
+    optimizer.launch_step();
+    optimizer.zero_grad();
+    phase("afterwards");
+    optimizer.finish_step();
+  }
+  return 0;
+}
+
+/// How far a step that takes `seconds` is from what the device could do.
+std::string floor_json(const Training& training, const bench::Rates& ceilings, double seconds) {
+  const double floor = training.floor.seconds(ceilings);
+  std::string groups;
+  for (const std::string& group : training.floor.groups())
+    groups += fmt::format("{}{}: {:.4f}", groups.empty() ? "" : ", ", json_quoted(group),
+                          1e3 * training.floor.seconds(ceilings, group));
+  return fmt::format(
+      "\"ceiling_tflops\": {:.4g}, \"ceiling_gb_per_s\": {:.4g}, \"floor_ms\": {:.4f}, "
+      "\"floor_fraction\": {:.4f}, \"of_product_ceiling\": {:.4f}, \"floor_by_group_ms\": {{{}}}",
+      ceilings.flops * 1e-12, ceilings.bytes * 1e-9, 1e3 * floor, floor / seconds,
+      training.flops() / seconds / ceilings.flops, groups);
+}
+
+/// What the maker of the card promises for dense bf16 products; 0: not known here. MFU is by
+/// custom the fraction of that.
+double promised_flops(const std::string& description) {
+  for (const char* name : {"H100", "H200", "H800", "GH200"})
+    if (description.find(name) != std::string::npos) return 989e12;
+  return 0;
+}
+
 int run_on_device(const Settings& settings, Device device) {
+  const bool tiny = settings.seconds == 0;
   Training training(settings, device);
   backend::DeviceRuntime& runtime = backend::runtime(device);
   optim::Optimizer& optimizer = *training.optimizer;
@@ -138,7 +194,7 @@ int run_on_device(const Settings& settings, Device device) {
   const std::function<void()> both = [&] { pass(), update(); };
   const Instant before_first = Instant::now();
   prepare(), both(), optimizer.finish_step();
-  const double first = (Instant::now() - before_first).wall;
+  const double first = (Instant::now() - before_first).wall, started = bench::seconds_since_start();
   for (int i = 0; i < 2; ++i) prepare(), both(), optimizer.finish_step();
 
   std::vector<double> pass_times, update_times;
@@ -182,19 +238,27 @@ int run_on_device(const Settings& settings, Device device) {
     std::ranges::sort(x);
     return x[x.size() / 2];
   };
+  const double pass_time = median(pass_times), update_time = median(update_times);
+  const backend::MemoryStatistics memory = runtime.memory();
+  const int64_t nodes = graph ? graph->nodes() : 0;
+  graph.reset();
+  const bench::DeviceCeilings measured = bench::measure_ceilings(device, tiny);
+  const bench::Rates ceilings{settings.bf16 ? measured.bf16 : measured.f32, measured.copy};
+  const double promised = settings.bf16 ? promised_flops(runtime.description()) : 0;
+  const double rate = training.flops() / whole;
   const std::string text = fmt::format(
       "{{\"workload\": \"{}\", \"batch\": {}, \"optimizer\": \"{}\", \"bf16\": {}, \"graph\": {}, "
-      "\"not_a_graph\": {}, \"step_ms\": {:.4f}, \"pass_ms\": {:.4f}, \"optimizer_ms\": "
-      "{:.4f}, "
-      "\"first_step_ms\": {:.1f}, \"images_per_s\": {:.0f}, \"tflops\": {:.2f}, \"peak_mib\": "
-      "{:.1f}, "
+      "\"not_a_graph\": {}, \"step_ms\": {:.4f}, \"pass_ms\": {:.4f}, \"optimizer_ms\": {:.4f}, "
+      "\"optimizer_share\": {:.4f}, \"first_step_ms\": {:.1f}, \"start_to_first_step_ms\": {:.0f}, "
+      "\"images_per_s\": {:.0f}, \"tflops\": {:.2f}, \"mfu\": {}, {}, \"peak_mib\": {:.1f}, "
       "\"requests_per_step\": {:.3f}, \"graph_nodes\": {}, \"host_us\": {:.1f}}}\n",
-      settings.workload, training.workload.batch, settings.optimizer, settings.bf16,
-      graph != nullptr, json_quoted(note), 1e3 * whole, 1e3 * median(pass_times),
-      1e3 * median(update_times), 1e3 * first, static_cast<double>(training.workload.batch) / whole,
-      training.flops() / whole * 1e-12, static_cast<double>(runtime.memory().peak) / (1 << 20),
-      static_cast<double>(runtime.memory().requests - requests) / in_a_row,
-      graph ? graph->nodes() : 0, 1e6 * host);
+      settings.workload, training.workload.batch, settings.optimizer, settings.bf16, nodes > 0,
+      json_quoted(note), 1e3 * whole, 1e3 * pass_time, 1e3 * update_time,
+      update_time / (pass_time + update_time), 1e3 * first, 1e3 * started,
+      static_cast<double>(training.workload.batch) / whole, 1e-12 * rate,
+      promised > 0 ? fmt::format("{:.4f}", rate / promised) : "null",
+      floor_json(training, ceilings, whole), static_cast<double>(memory.peak) / (1 << 20),
+      static_cast<double>(memory.requests - requests) / in_a_row, nodes, 1e6 * host);
   fmt::print("{}", text);
   if (!settings.json.empty()) std::ofstream(settings.json) << text;
   return 0;
@@ -202,7 +266,14 @@ int run_on_device(const Settings& settings, Device device) {
 
 int run(const Settings& settings) {
   set_num_threads(settings.threads);
+  if (!settings.trace.empty()) {
+    // Read by the emulated backend when it is opened. Each tensor is an allocation of its own, so
+    // that its bytes can be told from others'.
+    setenv("SING_EMULATOR_TRACE", settings.trace.c_str(), 1);
+    setenv("SING_CUDA_CACHE", "off", 1);
+  }
   const Device device = bench::device_named(settings.device);
+  if (!settings.trace.empty()) return run_traced(settings, device);
   if (device.type != DeviceType::cpu) return run_on_device(settings, device);
   Training training(settings, device);
   Instant forward, backward, update;
@@ -222,17 +293,17 @@ int run(const Settings& settings) {
   };
   const Instant before_first = Instant::now();
   one_step();
-  const double first = (Instant::now() - before_first).wall;
+  const double first = (Instant::now() - before_first).wall, started = bench::seconds_since_start();
   for (int i = 0; i < 4; ++i) one_step();
 
   forward = backward = update = {};
-  const int64_t requests = backend::runtime({}).memory().requests, faults = page_faults();
+  const int64_t requests = backend::runtime({}).memory().requests, faults = bench::page_faults();
   const int64_t first_counted = step;
   const Instant start = Instant::now();
   do one_step();
   while ((Instant::now() - start).wall < settings.seconds || step < first_counted + 5);
   const double steps = static_cast<double>(step - first_counted);
-  const double faulted = static_cast<double>(page_faults() - faults);
+  const double faulted = static_cast<double>(bench::page_faults() - faults);
   const double requested = static_cast<double>(backend::runtime({}).memory().requests - requests);
 
   Instant total = forward;
@@ -260,6 +331,29 @@ int run(const Settings& settings) {
       "steps)\n",
       faulted / steps, requested / steps,
       static_cast<double>(backend::runtime({}).memory().peak) / (1 << 20), steps);
+  const bench::Ceilings one = bench::measure_ceilings();
+  const int used = std::min(num_threads(), static_cast<int>(std::thread::hardware_concurrency()));
+  const bench::Rates ceilings{used * std::max(one.flops, settings.bf16 ? bench::bf16_ceiling() : 0),
+                              used * one.bytes};
+  // Of a processor that other programs do not use; ceilings are taken in processor time, too.
+  const double seconds = total.cpu / steps / used;
+  fmt::print(
+      "floor {:.2f} ms, floor fraction {:.3f}, {:.3f} of the ceiling of products ({:.0f} GFLOP/s "
+      "in "
+      "registers, copy {:.1f} GB/s, {} threads); optimizer {:.1f} % of the step; {:.0f} ms from "
+      "the "
+      "start of the program to the end of the first step\n",
+      1e3 * training.floor.seconds(ceilings), training.floor.seconds(ceilings) / seconds,
+      flops / seconds / ceilings.flops, ceilings.flops * 1e-9, ceilings.bytes * 1e-9, used,
+      100 * update.wall / total.wall, 1e3 * started);
+  if (!settings.json.empty())
+    std::ofstream(settings.json) << fmt::format(
+        "{{\"workload\": \"{}\", \"batch\": {}, \"optimizer\": \"{}\", \"bf16\": {}, \"threads\": "
+        "{}, "
+        "\"step_ms\": {:.4f}, \"optimizer_share\": {:.4f}, \"start_to_first_step_ms\": {:.0f}, "
+        "{}}}\n",
+        settings.workload, workload.batch, settings.optimizer, settings.bf16, used, 1e3 * seconds,
+        update.wall / total.wall, 1e3 * started, floor_json(training, ceilings, seconds));
   return 0;
 }
 

@@ -271,7 +271,7 @@ stage_bench() {
 }
 stage_step() {
   local options
-  for options in "--bf16" "--bf16 --graph" "--bf16 --graph --optimizer adamw" "--graph"; do
+  for options in "--bf16 --no-graph" "--bf16 --graph" "--bf16 --graph --optimizer adamw" "--graph"; do
     # shellcheck disable=SC2086
     "$build/benchmarks/bench_step" $(fast quickstart vit_s) --device cuda --batch "$(fast 1 512)" --seconds "$(fast 0 3)" \
       $options

@@ -57,6 +57,19 @@ __attribute__((target("avx2,fma"))) inline float fma_loop_256(int64_t rounds) {
   return _mm256_cvtss_f32(sum);
 }
 
+__attribute__((target("avx512f,avx512bf16"))) inline float bf16_loop(int64_t rounds) {
+  __m512 x[kChains];
+  const __m512bh a = _mm512_cvtne2ps_pbh(_mm512_set1_ps(0.5f), _mm512_set1_ps(0.25f)),
+                 b = _mm512_cvtne2ps_pbh(_mm512_set1_ps(1e-3f), _mm512_set1_ps(2e-3f));
+  for (int i = 0; i < kChains; ++i) x[i] = _mm512_set1_ps(static_cast<float>(i));
+  for (int64_t r = 0; r < rounds; ++r)
+#pragma GCC unroll 12
+    for (int i = 0; i < kChains; ++i) x[i] = _mm512_dpbf16_ps(x[i], a, b);
+  __m512 sum = x[0];
+  for (int i = 1; i < kChains; ++i) sum = _mm512_add_ps(sum, x[i]);
+  return _mm512_cvtss_f32(sum);
+}
+
 /// Best of a few tries: the ceiling is what the processor can do undisturbed.
 template <class F>
 double best_rate(double work, F&& f) {
@@ -70,6 +83,16 @@ double best_rate(double work, F&& f) {
 }
 
 }  // namespace detail
+
+/// FLOP/s of products of bf16 pairs in registers, 0 where the processor has none. Tiles (AMX) can
+/// do more.
+inline double bf16_ceiling() {
+  constexpr int64_t kRounds = 4'000'000;
+  if (!__builtin_cpu_supports("avx512bf16")) return 0;
+  volatile float sink = 0;
+  return detail::best_rate(4.0 * detail::kChains * 16 * kRounds,
+                           [&] { sink = detail::bf16_loop(kRounds); });
+}
 
 inline Ceilings measure_ceilings() {
   constexpr int64_t kRounds = 4'000'000;

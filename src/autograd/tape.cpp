@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "autograd/node.h"
+#include "kernels/elementwise.h"
 #include "kernels/memory.h"
 #include "sing/backend/layer_scope.h"
 #include "sing/backend/memory.h"
@@ -135,7 +136,27 @@ void accumulate(Tensor& to, const Tensor& from) {
 
 namespace {
 
-/// Adds `gradient` to what a node will receive. The first one is borrowed; a second makes a copy.
+/// a + b of one dtype and dense layout, in one pass; undefined for others.
+Tensor dense_sum(const Tensor& a, const Tensor& b) {
+  const bool dense = a.is_contiguous() || a.is_channels_last();
+  if (!dense || a.numel() == 0 || a.dtype() != b.dtype() || !is_floating(a.dtype()) ||
+      !std::ranges::equal(a.strides(), b.strides()))
+    return {};
+  Tensor sum = empty_like(a);
+  kernels::BinaryArgs args{};
+  args.out = sum.mutable_raw();
+  args.a = a.raw();
+  args.b = b.raw();
+  args.dtype = a.dtype();
+  args.op = kernels::BinaryOp::add;
+  args.walk.dims[0] = a.numel();
+  for (auto& strides : args.walk.strides) strides[0] = 1;
+  kernels::binary(a.device().type, args);
+  return sum;
+}
+
+/// Adds `gradient` to what a node will receive. The first one is borrowed; with a second their sum
+/// is a new tensor.
 void deliver(Node& node, const Tensor& gradient) {
   if (!node.pending.defined()) {
     node.pending = gradient;
@@ -143,8 +164,12 @@ void deliver(Node& node, const Tensor& gradient) {
     return;
   }
   if (!node.owns_pending) {
-    node.pending = node.pending.clone();
     node.owns_pending = true;
+    if (const Tensor sum = dense_sum(node.pending, gradient); sum.defined()) {
+      node.pending = sum;
+      return;
+    }
+    node.pending = node.pending.clone();
   }
   accumulate(node.pending, gradient);
 }

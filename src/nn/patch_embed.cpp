@@ -1,5 +1,6 @@
 #include "sing/nn/patch_embed.h"
 
+#include "sing/autograd/autocast.h"
 #include "sing/backend/layer_scope.h"
 #include "sing/core/error.h"
 #include "sing/ops/linear.h"
@@ -34,7 +35,9 @@ Tensor PatchEmbed::forward(const Tensor& images) {
   const int64_t n = images.size(0), rows = images.size(2) / patch_, cols = images.size(3) / patch_;
   const int64_t values = channels_ * patch_ * patch_;
   Tensor x = ops::reshape(images, {n, channels_, rows, patch_, cols, patch_});
-  x = ops::permute(x, {0, 2, 4, 1, 3, 5});
+  // What is multiplied may be narrower than the images: converted while it is moved.
+  const bool narrows = autocast::dtype() && x.dtype() == DType::f32;
+  x = ops::permuted_copy(x, {0, 2, 4, 1, 3, 5}, narrows ? *autocast::dtype() : x.dtype());
   x = ops::reshape(x, {n, rows * cols, values});
   return ops::linear(x, ops::reshape(proj_.weight.working, {dim_, values}), proj_.bias.working);
 }
@@ -47,7 +50,9 @@ Tensor fold_patches(const Tensor& tokens, int64_t channels, int64_t height, int6
                     int64_t patch) {
   const int64_t n = tokens.size(0), rows = height / patch, cols = width / patch;
   Tensor x = ops::reshape(tokens, {n, rows, cols, patch, patch, channels});
-  x = ops::permute(x, {0, 5, 1, 3, 2, 4});
+  // Losses of images are wide (autocast::Policy::widen).
+  const bool widens = autocast::dtype() && is_floating(x.dtype()) && size_of(x.dtype()) == 2;
+  x = ops::permuted_copy(x, {0, 5, 1, 3, 2, 4}, widens ? DType::f32 : x.dtype());
   return ops::reshape(x, {n, channels, height, width});
 }
 

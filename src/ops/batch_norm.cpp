@@ -112,6 +112,15 @@ Statistics running_statistics(const Tensor& mean, const Tensor& var, double eps)
   return s;
 }
 
+/// Adds sums over the batch to the gradient of a leaf, or returns them in its dtype.
+Tensor parameter_gradient(const Tensor& sums, DType dtype, const autograd::Needs& needs,
+                          size_t input) {
+  Tensor target = needs.target(input);
+  if (!target.defined()) return sums.to(dtype);
+  autograd::accumulate(target, sums);
+  return {};
+}
+
 autograd::GradList backward(const View& v, const Statistics& s, const Tensor& weight, bool has_bias,
                             DType param_dtype, bool training, const Tensor& grad,
                             const autograd::Needs& needs) {
@@ -154,8 +163,8 @@ autograd::GradList backward(const View& v, const Statistics& s, const Tensor& we
     a.param_dtype = param_dtype;
     kernels::batch_norm_bwd_apply(device.type, a);
   }
-  if (needs[1]) result[1] = sum_grad_xhat.to(param_dtype);
-  if (needs[2] && has_bias) result[2] = sum_grad.to(param_dtype);
+  if (needs[1]) result[1] = parameter_gradient(sum_grad_xhat, param_dtype, needs, 1);
+  if (needs[2] && has_bias) result[2] = parameter_gradient(sum_grad, param_dtype, needs, 2);
   return result;
 }
 

@@ -86,6 +86,28 @@ Tensor permute(const Tensor& x, const std::vector<int>& order) {
   });
 }
 
+Tensor permuted_copy(const Tensor& x, const std::vector<int>& order, DType dtype) {
+  const backend::OpScope scope("permuted_copy");
+  const auto copied = [](const Tensor& from, const std::vector<int>& to_order, DType to) {
+    const Tensor view = from.permute(std::span<const int>(to_order));
+    if (view.is_contiguous() && view.dtype() == to) return view;
+    Tensor out = Tensor::empty(view.shape(), {.dtype = to, .device = view.device()});
+    out.copy_from(view);
+    return out;
+  };
+  check_floating("permuted_copy", x);
+  if (!is_floating(dtype))
+    throw DTypeError("permuted_copy: wanted a floating dtype; got " + std::string(name_of(dtype)));
+  const Tensor out = copied(x, order, dtype);
+  std::vector<int> inverse(order.size());
+  for (size_t i = 0; i < order.size(); ++i)
+    inverse[static_cast<size_t>(x.shape().normalized(order[i]))] = static_cast<int>(i);
+  return record_view("permuted_copy", x, out,
+                     [copied, inverse, from = x.dtype()](const Tensor& grad) {
+                       return copied(grad, inverse, from);
+                     });
+}
+
 Tensor transpose(const Tensor& x, int a, int b) {
   return record_view("transpose", x, x.transpose(a, b),
                      [a, b](const Tensor& grad) { return grad.transpose(a, b); });

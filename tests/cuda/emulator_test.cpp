@@ -2,11 +2,17 @@
 // those that keep it (tests/cuda/emulator/README.md).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <functional>
 #include <set>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "cuda/emulator/selftest/cases.h"
 
@@ -76,6 +82,50 @@ TEST(Emulator, PartsOfAWarpMeetByThemselves) {
     const Seed scope(seed);
     EXPECT_THAT(sums_of_halves(), ElementsAre(120, 376, 496)) << "seed " << seed;
   }
+}
+
+/// Lines of SING_EMULATOR_TRACE that `work` leaves, cut at tabs; beginning with the kernel's name.
+std::vector<std::vector<std::string>> traced(const std::function<void()>& work) {
+  const std::string file = ::testing::TempDir() + "trace-" + std::to_string(::getpid());
+  setenv("SING_EMULATOR_TRACE", file.c_str(), 1);
+  work();
+  unsetenv("SING_EMULATOR_TRACE");
+  std::vector<std::vector<std::string>> lines;
+  std::ifstream text(file);
+  for (std::string line; std::getline(text, line);) {
+    std::istringstream fields(line);
+    std::vector<std::string> words;
+    for (std::string field; std::getline(fields, field, '\t');) words.push_back(field);
+    lines.emplace_back(words.begin() + 2, words.end());
+  }
+  std::remove(file.c_str());
+  return lines;
+}
+
+TEST(Emulator, TraceNamesLaunchesAndCountsTheBytesTheyTouch) {
+  std::vector<int> result;
+  const auto lines = traced([&] { result = sums_and_increases(); });
+  EXPECT_THAT(result, ElementsAre(1, 1, ::testing::_));
+  const std::string blocks = "32", threads = std::to_string(kThreads),
+                    bytes = std::to_string(4 * result[2]), twice = std::to_string(8 * result[2]);
+  ASSERT_EQ(lines.size(), 5u);
+  EXPECT_THAT(lines[0], ElementsAre("fill", "1", "1", "0", "0", bytes, "0"));
+  EXPECT_THAT(lines[2], ElementsAre(::testing::HasSubstr("sum_pairs_kernel"), blocks, threads, "0",
+                                    twice, bytes, "0"));
+  EXPECT_THAT(lines[3], ElementsAre(::testing::HasSubstr("increase_kernel"), blocks, threads, "0",
+                                    bytes, bytes, "0"));
+  EXPECT_THAT(lines[4], ElementsAre("copy to the host", "1", "1", "0", bytes, "0", "0"));
+}
+
+TEST(Emulator, DryRunsTakeDownWhatTheyDoNotDo) {
+  setenv("SING_EMULATOR_DRY", "1", 1);
+  std::vector<int> result;
+  const auto lines = traced([&] { result = sums_and_increases(); });
+  unsetenv("SING_EMULATOR_DRY");
+  EXPECT_THAT(result, ElementsAre(0, 0, ::testing::_));
+  ASSERT_EQ(lines.size(), 5u);
+  EXPECT_THAT(lines[3], ElementsAre(::testing::HasSubstr("increase_kernel"), "32",
+                                    std::to_string(kThreads), "0", "0", "0", "0"));
 }
 
 TEST(Emulator, GraphsRunWhenTheyAreReplayed) {

@@ -91,7 +91,10 @@ TEST(Forward, Bf16IsCloseToF32) {
   const double loss = run(wide, x, y);
   narrow.set_precision(DType::bf16);
   const autocast::Guard autocast(DType::bf16);
-  EXPECT_EQ(narrow.forward(x).dtype(), DType::bf16);
+  // Images come out wide, for the loss, with what bf16 can hold.
+  const Tensor image = narrow.forward(x);
+  EXPECT_EQ(image.dtype(), DType::f32);
+  EXPECT_EQ(image.to_vector(), image.to(DType::bf16).to_vector());
   // bf16 keeps 8 bits: 0.4 % a step. The loss averages many of them; a gradient tensor as a whole
   // is compared by its norm, where a chain of some twenty steps leaves a few percent.
   EXPECT_NEAR(run(narrow, x, y), loss, 0.01 * loss);

@@ -13,6 +13,8 @@ SING_API Tensor reshape(const Tensor& x, const std::vector<int64_t>& dims);
 /// Dimensions first..last become one.
 SING_API Tensor flatten(const Tensor& x, int first = 0, int last = -1);
 SING_API Tensor permute(const Tensor& x, const std::vector<int>& order);
+/// The dimensions in another order and another floating dtype, contiguous: one pass each way.
+SING_API Tensor permuted_copy(const Tensor& x, const std::vector<int>& order, DType dtype);
 SING_API Tensor transpose(const Tensor& x, int a, int b);
 /// Elements start..start + length - 1 along dim.
 SING_API Tensor narrow(const Tensor& x, int dim, int64_t start, int64_t length);

@@ -4,7 +4,9 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/conv_direct.h"
 #include "kernels/reduce.h"
-#if !defined(SING_CUDA_EMULATED)
+#if defined(SING_CUDA_EMULATED)
+#include "cuda/emulator/convolutions.h"
+#else
 #include "backend/cuda/cudnn/convolution.h"
 #endif
 
@@ -13,9 +15,9 @@ namespace {
 
 /// False where the library does not serve these arguments, or cannot be there.
 template <class Args>
-bool by_library([[maybe_unused]] const Args& args) {
+bool by_library(const Args& args) {
 #if defined(SING_CUDA_EMULATED)
-  return false;
+  return emulator::tracing() && emulator::trace_convolution(args);
 #else
   return cudnn::try_convolution(args);
 #endif

@@ -2,6 +2,7 @@
 // copies. Each allocation ends at a page nobody may touch, and addresses are never used again.
 #include <pthread.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "cuda/emulator/emulator.h"
+#include "cuda/emulator/trace.h"
 
 namespace sing::emulator {
 namespace {
@@ -31,6 +33,12 @@ struct Block {
   bool freed = false;  // work queued before may still use it
   /// From the first page of the block.
   size_t offset() const { return (length - bytes) / kAlignment * kAlignment; }
+  /// Bytes asked for among the `count` behind `start`.
+  size_t within(size_t start, size_t count) const {
+    const size_t first = std::max(start, offset()),
+                 last = std::min(start + count, offset() + bytes);
+    return last > first ? last - first : 0;
+  }
 };
 
 struct Memory {
@@ -50,16 +58,19 @@ struct Memory {
     open.reserve(1024);
   }
   bool holds(const void* address) const { return address >= base && address < base + kReserved; }
-  /// Opens a piece of the block around `address` to kernels, where there is one.
-  bool open_at(char* address) {
+  /// Opens a piece of the block around `address` to kernels, where there is one; while launches are
+  /// taken down a page, and that for reading until it is written to.
+  bool open_at(char* address, bool writes) {
     auto it = blocks.upper_bound(address);
     if (it == blocks.begin()) return false;
     --it;
     const auto at = static_cast<size_t>(address - it->first);
     if (at >= it->second.length) return false;
-    const size_t start = at / kWindow * kWindow;
-    const Window window{it->first + start, std::min(kWindow, it->second.length - start)};
-    if (mprotect(window.start, window.length, PROT_READ | PROT_WRITE) != 0) return false;
+    const size_t size = tracing() ? kPage : kWindow, start = at / size * size;
+    const Window window{it->first + start, std::min(size, it->second.length - start)};
+    const int allowed = tracing() && !writes ? PROT_READ : PROT_READ | PROT_WRITE;
+    if (mprotect(window.start, window.length, allowed) != 0) return false;
+    if (tracing()) touched(it->second.within(start, window.length), writes);
     open.push_back(window);
     return true;
   }
@@ -80,11 +91,14 @@ void say(const char* text) {
 }
 
 /// A kernel opens what it touches as it goes: most launches touch few of many.
-void on_fault(int signal, siginfo_t* info, void*) {
+void on_fault(int signal, siginfo_t* info, void* context) {
   char* address = static_cast<char*>(info->si_addr);
   const bool in_kernel = g_access > 0 && pthread_equal(pthread_self(), g_owner);
   if (memory().holds(address)) {
-    if (in_kernel && memory().open_at(address)) return;
+    constexpr greg_t kWrites = 2;  // of the error code of a page fault
+    const bool writes =
+        (static_cast<const ucontext_t*>(context)->uc_mcontext.gregs[REG_ERR] & kWrites) != 0;
+    if (in_kernel && memory().open_at(address, writes)) return;
     say(in_kernel ? "emulator: a kernel or copy left its device memory\n"
                   : "emulator: the host touched device memory\n");
   } else if (in_kernel && in_stack_guard(address)) {
@@ -129,7 +143,7 @@ void unmap(char* pages) {
   const DeviceAccess access;
   Memory& m = memory();
   const auto it = m.blocks.find(pages);
-  if (!margins_untouched(pages, it->second))
+  if (!dry() && !margins_untouched(pages, it->second))
     fail("a kernel or copy wrote beside its device memory, found when that was given back");
   mmap(pages, it->second.length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
        -1, 0);
@@ -144,7 +158,8 @@ bool is_device_memory(const void* address) {
 
 size_t device_memory() {
   const char* text = std::getenv("SING_EMULATOR_MEMORY");
-  return text ? static_cast<size_t>(std::atoll(text)) : size_t{2} << 30;
+  if (text) return static_cast<size_t>(std::atoll(text));
+  return size_t{dry() ? 139u : 2u} << 30;
 }
 
 DeviceAccess::DeviceAccess() {
@@ -187,9 +202,11 @@ cudaError_t cudaMalloc(void** result, size_t bytes) {
   m.used += length + kPage;
   m.allocated += length;
   const Block& block = m.blocks[pages] = {length, bytes};
-  mprotect(pages, length, PROT_READ | PROT_WRITE);
-  std::memset(pages, 0xff, length);  // NaN: fresh memory holds nothing
-  mprotect(pages, length, PROT_NONE);
+  if (!dry()) {
+    mprotect(pages, length, PROT_READ | PROT_WRITE);
+    std::memset(pages, 0xff, length);  // NaN: fresh memory holds nothing
+    mprotect(pages, length, PROT_NONE);
+  }
   *result = pages + block.offset();
   return cudaSuccess;
 }

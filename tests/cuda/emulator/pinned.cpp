@@ -6,6 +6,7 @@
 #include <map>
 
 #include "cuda/emulator/streams.h"
+#include "cuda/emulator/trace.h"
 
 namespace sing::emulator {
 namespace {
@@ -82,7 +83,7 @@ cudaError_t cudaHostAlloc(void** result, size_t bytes, unsigned) {
   const size_t length = (bytes + kPage - 1) / kPage * kPage;
   void* pages = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (bytes == 0 || pages == MAP_FAILED) return cudaErrorMemoryAllocation;
-  std::memset(pages, 0xff, length);
+  std::memset(pages, dry() ? 0 : 0xff, length);
   blocks()[static_cast<char*>(pages)] = {length};
   *result = pages;
   return cudaSuccess;

@@ -1,8 +1,10 @@
 #pragma once
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
 #include "backend/cuda/gemm_mapping.h"
+#include "cuda/emulator/trace.h"
 #include "kernels/cuda/gemm.h"
 #include "sing/core/error.h"
 
@@ -23,6 +25,30 @@ inline bool plain_only() {
   return text != nullptr && std::string_view(text) == "refuse";
 }
 
+/// Takes down what a library's product moves and computes.
+inline void trace_product(const cuda::LibraryProduct& p, DType dtype, DType c_dtype) {
+  const auto elements = [&p](const cuda::LibraryMatrix& m) {
+    return static_cast<double>(m.rows) * static_cast<double>(m.cols) *
+           static_cast<double>(m.batch_stride == 0 ? 1 : p.batches);
+  };
+  const double narrow = static_cast<double>(size_of(dtype)),
+               wide = static_cast<double>(size_of(c_dtype)),
+               out = static_cast<double>(p.rows) * static_cast<double>(p.cols) *
+                     static_cast<double>(p.batches);
+  std::string name = "library product";
+  if (p.bias) name += " + bias";
+  const bool through = p.activation == cuda::LibraryActivation::gelu_tanh_grad;
+  if (through) name += " + activation's gradient";
+  if (p.activation != cuda::LibraryActivation::none && !through) name += " + activation";
+  if (p.keeps_input) name += " + kept input";
+  if (p.bias_grad) name += " + bias gradient";
+  if (p.accumulate) name += ", adds";
+  const double read_beside = (p.accumulate ? wide * out : 0) + (through ? wide * out : 0) +
+                             (p.bias ? narrow * static_cast<double>(p.rows) : 0);
+  trace_call(name.c_str(), narrow * (elements(p.a) + elements(p.b)) + read_beside,
+             wide * out * (p.keeps_input ? 2 : 1), 2 * out * static_cast<double>(p.depth));
+}
+
 /// Stands in for a library's product. Like one, it does not have every algorithm: it refuses an odd
 /// depth, and for results of an odd number of columns GELU, its gradient and bias gradients; what
 /// the backend does then is tested too.
@@ -35,6 +61,16 @@ inline bool multiply(const cuda::LibraryProduct& p, DType dtype, DType c_dtype,
   const bool even_only = p.activation == LibraryActivation::gelu_tanh || through || p.bias_grad;
   if (p.depth % 2 == 1 || (even_only && p.cols % 2 == 1)) return false;
   if (p.accumulate && operands.c != operands.d) return false;
+  if (tracing()) {
+    trace_product(p, dtype, c_dtype);
+    if (p.bias_grad)
+      zero_unless_dry(operands.bias_grad, static_cast<size_t>(p.cols) * size_of(c_dtype));
+    if (p.batches > 1 || p.accumulate) return true;
+    const auto bytes = static_cast<size_t>(p.c.ld * (p.cols - 1) + p.rows) * size_of(c_dtype);
+    zero_unless_dry(operands.d, bytes);
+    if (p.keeps_input) zero_unless_dry(operands.kept, bytes);
+    return true;
+  }
   // A column of D is a row of what our own kernel writes.
   kernels::GemmArgs g{};
   g.a = operands.b;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cuda/emulator/streams.h"
+#include "cuda/emulator/trace.h"
 
 using Clock = std::chrono::steady_clock;
 
@@ -65,7 +66,9 @@ cudaError_t submit(cudaStream_t handle, Work work) {
     stream->capturing->nodes.push_back(std::move(work));
     return cudaSuccess;
   }
+  if (dry()) return cudaSuccess;
   enqueue(stream, std::move(work));
+  if (tracing()) observe_everything();  // while its line is being written
   return cudaSuccess;
 }
 
@@ -111,6 +114,7 @@ void launch(const void* kernel, dim3 blocks, dim3 threads, size_t shared, cudaSt
   if (shared >
       (asked == g_dynamic_shared.end() ? size_t{48} << 10 : static_cast<size_t>(asked->second)))
     fail("more dynamic shared memory than cudaFuncSetAttribute allowed this kernel");
+  const Traced line(kernel, nullptr, blocks, threads, shared);
   const bool foreign = stream && stream->device != current_device();
   const bool fresh = g_launched.insert(kernel).second;
   if (fresh && stream && stream->capturing && std::getenv("SING_EMULATOR_LAZY"))
@@ -190,9 +194,15 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     stream->capturing->broken = true;
     return cudaErrorStreamCaptureUnsupported;
   }
+  const Traced line(nullptr,
+                    to_host     ? "copy to the host"
+                    : from_host ? "copy to the device"
+                                : "copy",
+                    {}, {}, 0);
   return submit(handle, std::move(work));
 }
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
+  const Traced line(nullptr, "fill", {}, {}, 0);
   return submit(stream, {.run = [=] { std::memset(to, value, bytes); }});
 }
 

@@ -109,6 +109,36 @@ SING_OP_CASE(permute) {
   c.rejects<ShapeError>("permute", [] { ops::permute(Tensor::zeros({2, 3}), {0, 0}); });
 }
 
+SING_OP_CASE(permuted_copy) {
+  c.covers({"strided_copy"});
+  sample(
+      c, "rotate", {2, 3, 4},
+      [](const Tensor& x) {
+        return ops::permuted_copy(x, {2, 0, 1}, x.dtype());
+      },
+      moved({4, 2, 3}, [](const auto& i) { return (i[1] * 3 + i[2]) * 4 + i[0]; }));
+  // Rows of 8 and of 16 elements stay together, as in patches of images; of 6 they do not fit
+  // packs.
+  const auto rows = [](const Tensor& x) {
+    return ops::permuted_copy(x, {0, 2, 1, 3, 4}, x.dtype());
+  };
+  sample(c, "rows of 6", {2, 3, 2, 4, 6}, rows);
+  sample(c, "rows of 8", {2, 3, 2, 4, 8}, rows);
+  sample(c, "rows of 16", {2, 3, 2, 1, 16}, rows);
+  sample(c, "nothing moves", {2, 3}, [](const Tensor& x) {
+    return ops::permuted_copy(x, {0, 1}, x.dtype());
+  });
+  sample(c, "empty", {0, 2}, [](const Tensor& x) {
+    return ops::permuted_copy(x, {1, 0}, x.dtype());
+  });
+  c.rejects<ShapeError>("permute", [] {
+    ops::permuted_copy(Tensor::zeros({2, 3}), {0}, DType::f32);
+  });
+  c.rejects<DTypeError>("permuted_copy: wanted a floating dtype", [] {
+    ops::permuted_copy(Tensor::zeros({2, 3}), {1, 0}, DType::i64);
+  });
+}
+
 SING_OP_CASE(narrow) {
   c.covers({"strided_copy"});
   sample(

@@ -55,6 +55,15 @@ __global__ void neighbour_kernel(int* out, bool barrier) {
   out[t] = t > 0 ? values[t - 1] : -1;
 }
 
+__global__ void sum_pairs_kernel(int* to, const int* pairs) {
+  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  to[i] = pairs[2 * i] + pairs[2 * i + 1];
+}
+__global__ void increase_kernel(int* values) {
+  int* const at = values + blockIdx.x * blockDim.x + threadIdx.x;
+  *at = *static_cast<const volatile int*>(at) + 1;  // in one instruction the read would not be seen
+}
+
 __global__ void leave_kernel(float* out, bool write) {
   __shared__ float value;
   if (write)
@@ -358,6 +367,17 @@ void break_rule(const std::string& what) {
   if (what == "stack") launch(deep_kernel, one, Stream{}, out.data());
   if (what == "threads") launch(add_kernel, {dim3(1), dim3(1025)}, Stream{}, out.data(), 1);
   cudaDeviceSynchronize();
+}
+
+std::vector<int> sums_and_increases() {
+  constexpr int kBlocks = 32;
+  constexpr size_t kNumbers = size_t{kBlocks} * kThreads;
+  Buffer<int> sums(kNumbers), pairs(2 * kNumbers);
+  const Grid grid{dim3(kBlocks), dim3(kThreads)};
+  launch(sum_pairs_kernel, grid, Stream{}, sums.data(), static_cast<const int*>(pairs.data()));
+  launch(increase_kernel, grid, Stream{}, sums.data());
+  std::vector<int> read = sums.read();
+  return {read.front(), read.back(), static_cast<int>(kNumbers)};
 }
 
 }  // namespace sing::emulator_cases

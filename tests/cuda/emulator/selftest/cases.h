@@ -40,4 +40,8 @@ SING_API std::vector<int> refused_calls();
 /// These end the process with a sentence; `what` is one of those in cases.cpp.
 SING_API void break_rule(const std::string& what);
 
+/// Two launches, of 32 blocks: sums of pairs of zeros, then one more everywhere. The first number,
+/// the last one, and how many there are.
+SING_API std::vector<int> sums_and_increases();
+
 }  // namespace sing::emulator_cases
