@@ -108,7 +108,7 @@ for program in "$build/sing" "$build/libsing.so" "$build/libsing_train.so"; do
 done
 
 if [ ! -e /dev/nvidiactl ]; then
-  said=$("$build/sing" doctor | sed -n 's/^cuda *//p')
+  said=$("$build/sing" doctor | sed -n 's/^cuda  *//p')
   [ "$said" = "not usable: cuda:0 is not usable: no NVIDIA driver is installed" ] ||
     fail "sing doctor says of CUDA: '$said'"
   code=0
