@@ -43,6 +43,7 @@ void receive_a_batch_where_work_is_queued() {
     const int64_t bytes = checked_bytes(field.shape.numel(), field.dtype);
     const Tensor gone = Tensor::full({run.loader->options().batch_size * bytes}, 3,
                                      {.dtype = DType::u8, .device = kCuda});
+    runtime.synchronize(runtime.stream(0));
     wanted.push_back(gone.clone());
   }
   train::Feed feed(*run.loader, kCuda);
@@ -51,7 +52,8 @@ void receive_a_batch_where_work_is_queued() {
   for (const Tensor& tensor : wanted)
     for (const double value : tensor.to_vector())
       if (value != 3) std::exit(1);
-  std::exit(0);
+  Batch batch;
+  std::exit(feed.next(batch) ? 0 : 2);
 }
 
 TEST_F(CudaStreamsDeathTest, ABatchLandsWhereNobodyWorksAnyMore) {
