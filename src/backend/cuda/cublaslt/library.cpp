@@ -14,6 +14,7 @@ namespace {
 constexpr size_t kProducts = 1024;
 constexpr uint64_t kHopperWorkspace = uint64_t{32} << 20;  // NVIDIA's advice, 4 MiB before Hopper
 constexpr uint64_t kWorkspace = uint64_t{4} << 20;
+constexpr double kLargeProduct = 1e9;  // operations; what does without the library is told of
 
 /// Largest power of two up to 256 that divides the address; 256 for none.
 uint32_t alignment(const void* pointer) {
@@ -112,10 +113,18 @@ std::shared_ptr<const Product> Library::choose(const LibraryProduct& p, DType dt
       handle_, &product->operation, &product->a, &product->b, &product->c, &product->c,
       preference.get(), 1, &result, &found);
   if (status != CUBLAS_STATUS_SUCCESS || found == 0 || result.state != CUBLAS_STATUS_SUCCESS) {
-    log_info("cublaslt: no algorithm for a product of " + std::to_string(p.cols) + " x " +
-             std::to_string(p.depth) + " and " + std::to_string(p.depth) + " x " +
-             std::to_string(p.rows) + ", " + std::to_string(p.batches) + " times (" +
-             cublasLtGetStatusString(status) + ")");
+    std::string words = "cublaslt: no algorithm for a product of " + std::to_string(p.cols) +
+                        " x " + std::to_string(p.depth) + " and " + std::to_string(p.depth) +
+                        " x " + std::to_string(p.rows) + ", " + std::to_string(p.batches) +
+                        " times (" + cublasLtGetStatusString(status) + ")";
+    // A product with more in its epilogue is asked for again without.
+    const bool bare = p.activation == LibraryActivation::none && !p.bias_grad;
+    if (bare &&
+        2.0 * static_cast<double>(p.rows * p.cols) * static_cast<double>(p.depth * p.batches) >=
+            kLargeProduct)
+      log_warning(words + ": our own, much slower product serves it");
+    else
+      log_info(words);
     return nullptr;
   }
   product->algorithm = result.algo;

@@ -1,10 +1,15 @@
 #include "backend/cuda/cudnn/convolution.h"
 
+#include <mutex>
+#include <set>
+#include <string>
+
 #include "backend/cuda/cudnn/convolution_graph.h"
 #include "backend/cuda/cudnn/library.h"
 #include "backend/cuda/switches.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/memory.h"
+#include "sing/core/log.h"
 
 namespace sing::cuda::cudnn {
 namespace {
@@ -17,6 +22,21 @@ bool serves(const Conv2dGeometry& g, DType dtype) {
          g.out_channels > 0;
 }
 
+/// A large convolution without a plan takes many times as long: nobody is to wonder why.
+void warn_once(const PlanKey& key, const Conv2dGeometry& g) {
+  constexpr double kLarge = 1e9;  // operations
+  static std::mutex mutex;
+  static auto* const known = new std::set<PlanKey>;
+  const double operations = 2.0 * static_cast<double>(g.n * g.out_h * g.out_w * g.out_channels) *
+                            static_cast<double>(g.in_channels / g.groups * g.kernel_h * g.kernel_w);
+  const std::lock_guard lock(mutex);
+  if (operations < kLarge || !known->insert(key).second) return;
+  log_warning("cudnn: no plan for a convolution of " + std::to_string(g.n) + " x " +
+              std::to_string(g.in_channels) + " x " + std::to_string(g.in_h) + " x " +
+              std::to_string(g.in_w) + " to " + std::to_string(g.out_channels) +
+              " channels: our own, much slower kernel serves it");
+}
+
 bool run(const ConvolutionProblem& problem, const Pointers& pointers, Stream stream) {
   Library& library = Library::get();
   const PlanRules rules{deterministic(), problem.dtype == DType::f32 && !allow_tf32()};
@@ -25,7 +45,10 @@ bool run(const ConvolutionProblem& problem, const Pointers& pointers, Stream str
   key.push_back(rules.strict_f32);
   const std::shared_ptr<const Plan> plan = library.plan(
       key, rules, [&](const Target& target) { return convolution_graph(problem, target); });
-  if (plan == nullptr) return false;
+  if (plan == nullptr) {
+    warn_once(key, problem.geometry);
+    return false;
+  }
   library.run(*plan, pointers, stream);
   return true;
 }
