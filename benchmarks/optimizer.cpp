@@ -152,7 +152,7 @@ class Stepper {
   double step_on_device() {
     optimizer_.prepare_step({.step = step_++});
     std::function<void()> work = [this] { optimizer_.launch_step(); };
-    if (step_ > 2 && optimizer_.capture_obstacle().empty()) {
+    if (step_ > 2) {
       if (!replay_ || signature_ != optimizer_.launch_signature()) {
         signature_ = optimizer_.launch_signature();
         replay_ = backend::runtime(device_).capture(work, nullptr);

@@ -17,7 +17,7 @@ inline constexpr int kOptimThreads = 256;
 inline constexpr int kOptimBlocks = 3;  // per multiprocessor, all resident: 80 registers each
 inline constexpr size_t kRuleBytes = 128;
 inline constexpr int kRecordSlots = 3;
-inline constexpr int kChunkSums = 4;
+inline constexpr int kChunkSums = 4;  // and results of a tensor
 
 /// Mean of a row of a gradient, and the sum of squares of what is left without it.
 struct RowNumbers {
@@ -63,6 +63,10 @@ struct Chunk {
   int64_t begin, first_row, first_offset;
   int32_t record, count;
 };
+/// The chunks of one record.
+struct ChunkSpan {
+  int64_t first, count;
+};
 
 /// Of the gradients of a step. Once `nonfinite` is set nothing changes any more until the host
 /// clears it, so that steps queued behind it are left out too.
@@ -82,7 +86,12 @@ struct UpdateLaunch {
   const UpdateRecord* records;
   const StepReport* report;  // nullptr: nothing is ever left out
   const PostNumbers* post;   // nullptr: nothing follows
-  double* sums;              // by chunk, kChunkSums of each; of measuring passes
+  double* results;           // by record, kChunkSums of each: what was made of sums
+  // Of measuring passes.
+  double* sums;            // by chunk, kChunkSums of each
+  const ChunkSpan* spans;  // by record
+  unsigned* tickets;       // by record and one behind them; zero between launches
+  int32_t record_count;
   int32_t rule;
 };
 using UpdateLauncher = void (*)(const UpdateLaunch&);

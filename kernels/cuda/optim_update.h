@@ -10,7 +10,7 @@ namespace sing::cuda {
 
 /// scale = a * b with both factors in the normal range of T.
 template <class T>
-SING_DEVICE void split_scale(double scale, T& a, T& b) {
+SING_HOST_DEVICE void split_scale(double scale, T& a, T& b) {
   a = static_cast<T>(scale);
   b = 1;
   if constexpr (sizeof(T) < sizeof(double)) {
@@ -169,6 +169,15 @@ SING_DEVICE void update_pack(const UpdateLaunch& a, const UpdateRecord& r, const
   store_pack(r.value, at, theta);
 }
 
+/// A functor of a record, with the results of earlier passes where it takes them.
+template <class Rule>
+SING_DEVICE Rule rule_of(const UpdateLaunch& a, const Chunk& chunk, const unsigned char* functor) {
+  Rule rule = *reinterpret_cast<const Rule*>(functor);
+  if constexpr (requires { rule.take(a.results); })
+    rule.take(a.results + static_cast<int64_t>(chunk.record) * kChunkSums);
+  return rule;
+}
+
 template <class Rule>
 __global__ void __launch_bounds__(kOptimThreads, kOptimBlocks) update_kernel(const UpdateLaunch a) {
   using T = typename Rule::Element;
@@ -177,7 +186,7 @@ __global__ void __launch_bounds__(kOptimThreads, kOptimBlocks) update_kernel(con
     const Chunk chunk = a.chunks[c];
     const UpdateRecord& r = a.records[chunk.record];
     if (r.rule != a.rule) continue;
-    const Rule rule = *reinterpret_cast<const Rule*>(r.functor);
+    const Rule rule = rule_of<Rule>(a, chunk, r.functor);
     const ChunkMap<T> map(r, chunk);
     int done = 0;
     if (r.aligned != 0) {
@@ -229,31 +238,80 @@ SING_DEVICE void sums_pack(const UpdateRecord& r, const Rule& rule,
   for (int s = 0; s < Rule::kSlots; ++s) store_pack(r.slots[s], at, slots[s]);
 }
 
+/// What a measuring pass has of a tensor: what is summed, and what is made of the sums.
+template <class Terms, class End>
+struct Measuring {
+  static constexpr bool kAllTensors = requires { End::kAllTensors; };
+  Terms terms;
+  End end;
+};
+
+/// Called by a block behind the sums of each chunk: whoever comes last, of a tensor or of all, adds
+/// them up. So no launch stands between two passes. The order of sums does not depend on who that
+/// is.
 template <class Rule>
+SING_DEVICE void end_sums(const UpdateLaunch& a, int32_t record) {
+  constexpr int kSums = decltype(Rule::terms)::kSums;
+  __shared__ int last;
+  const ChunkSpan span = Rule::kAllTensors ? ChunkSpan{0, a.count} : a.spans[record];
+  unsigned* const ticket = a.tickets + (Rule::kAllTensors ? a.record_count : record);
+  if (threadIdx.x == 0) {
+    __threadfence();  // the sums of this block first
+    last = static_cast<int64_t>(atomicAdd(ticket, 1u)) + 1 == span.count;
+  }
+  __syncthreads();
+  const bool ends = last != 0;
+  __syncthreads();  // all have read it before it may change
+  if (!ends) return;
+  double totals[kSums] = {};
+  // From L2: lines around them may be in L1 as they were.
+#pragma unroll 4
+  for (int64_t c = threadIdx.x; c < span.count; c += kOptimThreads)
+#pragma unroll
+    for (int s = 0; s < kSums; ++s) totals[s] += __ldcg(a.sums + (span.first + c) * kChunkSums + s);
+#pragma unroll
+  for (int s = 0; s < kSums; ++s) totals[s] = block_reduce(totals[s], 0.0);
+  if (threadIdx.x == 0) *ticket = 0;
+  const int step = Rule::kAllTensors ? kOptimThreads : a.record_count;
+  for (int k = Rule::kAllTensors ? static_cast<int>(threadIdx.x) : record; k < a.record_count;
+       k += step) {
+    if (!Rule::kAllTensors && threadIdx.x != 0) break;
+    const UpdateRecord& r = a.records[k];
+    if (r.rule != a.rule) continue;
+    reinterpret_cast<const Rule*>(r.functor)->end(totals, a.results + int64_t{k} * kChunkSums);
+  }
+}
+
+template <class Terms, class End>
 __global__ void __launch_bounds__(kOptimThreads, kOptimBlocks) sums_kernel(const UpdateLaunch a) {
-  using T = typename Rule::Element;
+  using Rule = Measuring<Terms, End>;
+  using T = typename Terms::Element;
   if (a.report != nullptr && a.report->nonfinite != 0) return;
   for (int64_t c = blockIdx.x; c < a.count; c += gridDim.x) {
     const Chunk chunk = a.chunks[c];
     const UpdateRecord& r = a.records[chunk.record];
-    if (r.rule != a.rule) continue;
-    const Rule rule = *reinterpret_cast<const Rule*>(r.functor);
-    const ChunkMap<T> map(r, chunk);
-    double sums[Rule::kSums] = {};
-    int done = 0;
-    if (r.aligned != 0) {
-      constexpr int N = kPack<T>;
-      done = chunk.count / N * N;
-      for (int i = static_cast<int>(threadIdx.x) * N; i < done; i += kOptimThreads * N)
-        sums_pack<Rule, N>(r, rule, map, chunk.begin, i, sums);
+    double sums[Terms::kSums] = {};
+    if (r.rule == a.rule) {
+      const Terms rule = rule_of<Terms>(a, chunk, r.functor + offsetof(Rule, terms));
+      const ChunkMap<T> map(r, chunk);
+      int done = 0;
+      if (r.aligned != 0) {
+        constexpr int N = kPack<T>;
+        done = chunk.count / N * N;
+        for (int i = static_cast<int>(threadIdx.x) * N; i < done; i += kOptimThreads * N)
+          sums_pack<Terms, N>(r, rule, map, chunk.begin, i, sums);
+      }
+      for (int i = done + static_cast<int>(threadIdx.x); i < chunk.count; i += kOptimThreads)
+        sums_pack<Terms, 1>(r, rule, map, chunk.begin, i, sums);
+    } else if (!Rule::kAllTensors) {
+      continue;
     }
-    for (int i = done + static_cast<int>(threadIdx.x); i < chunk.count; i += kOptimThreads)
-      sums_pack<Rule, 1>(r, rule, map, chunk.begin, i, sums);
 #pragma unroll
-    for (int s = 0; s < Rule::kSums; ++s) {
+    for (int s = 0; s < Terms::kSums; ++s) {
       const double total = block_reduce(sums[s], 0.0);
       if (threadIdx.x == 0) a.sums[c * kChunkSums + s] = total;
     }
+    end_sums<Rule>(a, chunk.record);
   }
 }
 
@@ -267,9 +325,9 @@ template <class Rule>
 void launch_update(const UpdateLaunch& a) {
   if (a.count > 0) launch(update_kernel<Rule>, optim_grid(a.count), a.stream, a);
 }
-template <class Rule>
+template <class Terms, class End>
 void launch_sums(const UpdateLaunch& a) {
-  if (a.count > 0) launch(sums_kernel<Rule>, optim_grid(a.count), a.stream, a);
+  if (a.count > 0) launch(sums_kernel<Terms, End>, optim_grid(a.count), a.stream, a);
 }
 
 }  // namespace sing::cuda

@@ -118,9 +118,17 @@ struct UpdateBody {
   }
 };
 
-/// One step over the range. See the top of this file for what `update` must be.
+/// A functor with the results of earlier passes, where it takes them.
+template <class Functor>
+Functor with_results(Functor functor, const UpdateRange& range) {
+  if constexpr (requires { functor.take(range.results); }) functor.take(range.results);
+  return functor;
+}
+
+/// One step over the range. See the top of elementwise.h for what `plain` must be.
 template <class Update>
-void run_update(const UpdateRange& range, const Update& update) {
+void run_update(const UpdateRange& range, const Update& plain) {
+  const Update update = with_results(plain, range);
   run_best<UpdateBody<Update>>(typename UpdateBody<Update>::Args{range, update});
 }
 
@@ -178,8 +186,18 @@ struct SumsBody {
 
 /// One measuring pass over the range: adds to range.sums.
 template <class Terms>
-void run_sums(const UpdateRange& range, const Terms& terms) {
+void run_sums(const UpdateRange& range, const Terms& plain) {
+  const Terms terms = with_results(plain, range);
   run_best<SumsBody<Terms>>(typename SumsBody<Terms>::Args{range, terms});
+}
+/// And what is made of the sums.
+template <class Terms, class End>
+void run_sums(const UpdateRange& range, const Terms& terms, const End& end) {
+  if (range.totals == nullptr) return run_sums(range, terms);
+  constexpr bool kAll = requires {
+    End::kAllTensors;
+  };
+  end(kAll ? range.all_totals : range.totals, range.results);
 }
 
 /// Writes g' (weight decay and first-moment factor included) of elements [begin, end) of the range

@@ -46,9 +46,8 @@ class SING_API DeviceStep {
   virtual void begin(std::span<const uint8_t> present) = 0;
   /// Takes down what pass `pass` of host `use` does to its tensors.
   virtual UpdateRecorder& recorder(size_t use, int pass) = 0;
-  /// Queues the copy of what begin() and the first passes left; of pass `pass` of a host alone.
+  /// Queues the copy of what begin() and the recorders took down.
   virtual void upload() = 0;
-  virtual void upload_pass(size_t use, int pass) = 0;
   /// What launches are made of: equal while they are the same.
   virtual uint64_t signature() const = 0;
   /// First element of what the host reads of tensor i.
@@ -56,9 +55,8 @@ class SING_API DeviceStep {
 
   virtual void launch_chain() = 0;
   virtual void launch_pass(size_t use, int pass) = 0;
-  /// Waits; adds the sums of a measuring pass to the totals of the ranges. False when the step is
-  /// left out.
-  virtual bool read_sums(size_t use, std::span<UpdateRange> ranges) = 0;
+  /// That pass for kernels of the host.
+  virtual DevicePass pass(size_t use, int pass) const = 0;
 
   /// Waits for all steps queued so far: statistics of the last one that was measured, and how many
   /// of them were applied since the last call. A step with a gradient that is not finite changes

@@ -13,20 +13,28 @@
 // A pass that only measures has instead of operator()
 //   static constexpr int kSums = 2;
 //   void terms(T theta, T g, T first, T* state, double* out) const  // may change state
-// where out[k] is summed into range.sums[k], and calls run_sums(range, functor). Squares are to be
-// made in double: of an f32 beyond 1e19 they would overflow.
+// where out[k] is summed, and calls run_sums(range, functor, end). Squares are to be made in
+// double: of an f32 beyond 1e19 they would overflow. When the sums are complete,
+//   void operator()(const double* totals, double* results) const
+// of `end` makes of them what the next passes need, once for each tensor. With
+//   static constexpr bool kAllTensors = true;
+// the totals are those of all tensors of the host; its pass then has one kind of functor.
+// A functor of a later pass that has
+//   void take(const double* results)
+// gets the results of its tensor before anything else is called. Nothing else may look at totals
+// and results: on a device they are made there, while the host is elsewhere.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <type_traits>
 
 #include "optim/add_host.h"
-#include "optim/split_scale.h"
 #include "optim/target.h"
 #include "sing/core/error.h"
 #include "sing/optim/host.h"
 
-// run_update, run_sums and for_pieces: at once, or taken down for a launch over all tensors.
+// run_update, run_sums, split_scale and for_pieces: at once, or taken down for a launch over all
+// tensors.
 #if defined(SING_OPTIM_DEVICE)
 #include "optim/device/elementwise.h"
 #else

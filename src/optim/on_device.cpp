@@ -70,10 +70,12 @@ void Optimizer::prepare_step(const StepContext& context) {
   for (size_t u = 0; u < hosts_.size(); ++u) {
     HostUse& use = *hosts_[u];
     use.host->begin_step(use.ranges);
-    for (UpdateRange& range : use.ranges) {
-      range.recorder = &device_->step->recorder(u, 0);
-      use.host->update(range);
-    }
+    for (int pass = 0; pass < use.host->passes(); ++pass)
+      for (UpdateRange& range : use.ranges) {
+        range.pass = pass;
+        range.recorder = &device_->step->recorder(u, pass);
+        use.host->update(range);
+      }
   }
   device_->step->upload();
   count_steps();
@@ -86,28 +88,15 @@ void Optimizer::launch_step() {
     return;
   }
   device_->step->launch_chain();
-  bool left_out = false;
-  for (size_t u = 0; u < hosts_.size(); ++u) launch_host(u, left_out);
-  refresh_other_copies();
-}
-
-void Optimizer::launch_host(size_t index, bool& left_out) {
-  HostUse& use = *hosts_[index];
-  const int last = use.host->passes() - 1;
-  for (int pass = 0; pass <= last && !left_out; ++pass) {
-    if (pass > 0) {
-      left_out = !device_->step->read_sums(index, use.ranges);
-      if (left_out) return;
-      use.host->end_pass(pass - 1, use.ranges);
-      for (UpdateRange& range : use.ranges) {
-        range.pass = pass;
-        range.recorder = &device_->step->recorder(index, pass);
-        use.host->update(range);
-      }
-      device_->step->upload_pass(index, pass);
+  for (size_t u = 0; u < hosts_.size(); ++u) {
+    if (hosts_[u]->tensors.empty()) continue;
+    const HostOptimizer& host = *hosts_[u]->host;
+    for (int pass = 0; pass < host.passes(); ++pass) {
+      if (pass > 0) host.between(pass - 1, device_->step->pass(u, pass - 1));
+      device_->step->launch_pass(u, pass);
     }
-    device_->step->launch_pass(index, pass);
   }
+  refresh_other_copies();
 }
 
 StepStatus Optimizer::finish_step() {
@@ -134,13 +123,6 @@ void Optimizer::settle() {
 
 uint64_t Optimizer::launch_signature() const {
   return device_ ? device_->step->signature() : 0;
-}
-
-std::string Optimizer::capture_obstacle() const {
-  for (const auto& use : hosts_)
-    if (!use->tensors.empty() && (use->host->passes() > 1 || !use->host->elementwise()))
-      return use->name;
-  return "";
 }
 
 }  // namespace sing::optim

@@ -71,7 +71,6 @@ size_t Optimizer::add_host(const config::Component<host_kind>& component, bool s
   std::unique_ptr<HostOptimizer> host = make_host(component);
   auto use = std::make_unique<HostUse>();
   use->decoupled = host->common().decoupled.value_or(host->decoupled_by_default(sing));
-  use->name = component.name();
   use->specs = host->slots();
   use->host = std::move(host);
   hosts_.push_back(std::move(use));
@@ -123,7 +122,7 @@ void Optimizer::make_slots(HostUse& use) {
       Tensor& slot = slots.emplace_back();
       if (!shape) continue;
       // One number per tensor is the host's own business, wherever the tensor is.
-      const bool scalar = spec.wide && shape->rank() == 0;
+      const bool scalar = spec.wide && shape->rank() == 0 && !spec.beside_tensor;
       slot = Tensor::zeros(*shape, {.dtype = spec.wide ? DType::f64 : table_.dtype(),
                                     .device = scalar ? Device{} : table_.device()});
       if (spec.initial != 0) slot.fill(spec.initial);
@@ -136,6 +135,8 @@ void Optimizer::make_slots(HostUse& use) {
       use.pieces.push_back({use.tensors[k], begin, std::min(begin + kPiece, numel), {}});
   }
   use.ranges.reserve(use.tensors.size());
+  use.totals.resize(use.tensors.size() + 1);
+  use.results.resize(use.tensors.size());
   std::vector<const TensorMeta*> metas;
   for (const size_t i : use.tensors) metas.push_back(&table_.meta(i));
   use.host->attach(metas);
@@ -203,6 +204,7 @@ void Optimizer::fill_ranges(const StepContext& context) {
       r.coupled = use->decoupled || itself ? 0 : r.weight_decay;
       r.decay = use->decoupled && !itself ? r.lr * r.weight_decay : 0;
       r.momentum = momentum;
+      r.results = use->results[k].data();
     }
   }
 }
@@ -232,19 +234,28 @@ void Optimizer::run_host(HostUse& use) {
         post->apply({piece.tensor, table_.dtype(), place.value, piece.begin, piece.end});
       refresh_working(place, piece.begin, piece.end);
     });
-    if (pass == last) break;
-    total_sums(use);
-    use.host->end_pass(pass, use.ranges);
+    if (pass < last) end_sums(use, pass);
   }
 }
 
-void Optimizer::total_sums(HostUse& use) {
-  for (UpdateRange& range : use.ranges) range.totals = {};
+/// Behind a pass with sums: their totals, and what the host makes of them.
+void Optimizer::end_sums(HostUse& use, int pass) {
+  std::fill(use.totals.begin(), use.totals.end(), HostUse::Sums{});
   for (const Piece& piece : use.pieces) {
     const int64_t range = places_[piece.tensor].range;
     if (range < 0) continue;
-    auto& totals = use.ranges[static_cast<size_t>(range)].totals;
+    HostUse::Sums& totals = use.totals[static_cast<size_t>(range)];
     for (size_t k = 0; k < totals.size(); ++k) totals[k] += piece.sums[k];
+  }
+  HostUse::Sums& all = use.totals.back();
+  for (size_t i = 0; i < use.ranges.size(); ++i)
+    for (size_t k = 0; k < all.size(); ++k) all[k] += use.totals[i][k];
+  for (size_t i = 0; i < use.ranges.size(); ++i) {
+    UpdateRange ended = use.ranges[i];
+    ended.pass = pass;
+    ended.totals = use.totals[i].data();
+    ended.all_totals = all.data();
+    use.host->update(ended);
   }
 }
 

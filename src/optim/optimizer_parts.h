@@ -12,7 +12,6 @@ namespace sing::optim {
 
 /// A host, its tensors and its state.
 struct Optimizer::HostUse {
-  std::string name;
   std::unique_ptr<HostOptimizer> host;
   bool decoupled = false;
   std::vector<size_t> tensors;
@@ -21,6 +20,9 @@ struct Optimizer::HostUse {
   std::vector<std::vector<Tensor>> slots;  // by slot, by tensor of this host; undefined: none
   std::vector<Piece> pieces;
   std::vector<UpdateRange> ranges;  // of the tensors with a gradient, filled anew for each step
+  using Sums = std::array<double, UpdateRange::kMaxSums>;
+  std::vector<Sums> totals,
+      results;  // by tensor of this host, on the CPU; totals: one more, of all
 };
 
 /// Steps of tensors on a device, several of which may be under way.

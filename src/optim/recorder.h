@@ -7,7 +7,9 @@
 
 namespace sing::cuda {
 struct UpdateLaunch;
-}
+struct UpdateRecord;
+struct StepReport;
+}  // namespace sing::cuda
 
 namespace sing::optim {
 
@@ -20,6 +22,14 @@ class SING_API UpdateRecorder {
   /// `functor`: the numbers of this tensor in this pass, copied.
   virtual void record(UpdateKernel kernel, const void* functor, size_t bytes,
                       const UpdateRange& range) = 0;
+};
+
+/// A pass of a host as its own kernels see it: in device memory, by tensor in the order of
+/// attach().
+struct DevicePass {
+  const cuda::UpdateRecord* records;  ///< of tensors without a gradient the rule is negative
+  const double* results;              ///< UpdateRange::kMaxSums of each
+  const cuda::StepReport* report;     ///< whether the step is left out
 };
 
 }  // namespace sing::optim

@@ -96,12 +96,6 @@ bool Trainer::Deferred::is_known(uint64_t update) {
 void Trainer::prepare_graph() {
   if (!deferred_ || !deferred_->graph) return;
   for (const auto& callback : callbacks_) deferred_->graph &= !callback->within_step();
-  const std::string obstacle = optimizer_.capture_obstacle();
-  if (obstacle.empty() || !deferred_->graph) return;
-  deferred_->graph = false;
-  if (warn)
-    warn("W0225", "steps are not replayed from a graph: host '" + obstacle +
-                      "' waits for the device within an update");
 }
 
 int64_t Trainer::graph_nodes() const {

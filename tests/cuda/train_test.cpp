@@ -116,6 +116,20 @@ TEST(CudaGraph, BatchNormAndItsStatisticsAreReplayed) {
   expect_same_state(graph, eager);
 }
 
+// Hosts with sums over tensors and with products do not make the device wait either.
+TEST(CudaGraph, HostsWithSumsAreReplayed) {
+  for (const char* host :
+       {"lamb, lr: 1e-3", "muon, lr: 1e-2", "adafactor, lr: 1e-3, relative_step: false"}) {
+    const Words words =
+        with(kPlain, {"train.duration=2ep", "optimizer.host={name: " + std::string(host) + "}"});
+    ToyRun graph(words, 1, kCuda), eager(with(words, {"train.graph=off"}), 1, kCuda);
+    graph.trainer->run();
+    eager.trainer->run();
+    EXPECT_GT(graph.trainer->graph_nodes(), 50) << host;
+    expect_same_state(graph, eager, host);
+  }
+}
+
 TEST(CudaGraph, ACallbackInsideTheStepKeepsItApart) {
   ToyRun run(kPlain, 1, kCuda);
   run.trainer->add(std::make_shared<OnEvent>([](Event, Trainer&) {}));

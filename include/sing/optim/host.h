@@ -37,6 +37,7 @@ struct SING_API HardHostOptions : HostOptions {
 };
 
 class UpdateRecorder;
+struct DevicePass;
 
 /// Elements [begin, end) of tensor `index` in one step, and the numbers that hold there. All
 /// pointers are to the first element of the whole tensor, in storage order.
@@ -61,8 +62,14 @@ struct UpdateRange {
   std::optional<double> momentum;
   int pass = 0;
   double* sums = nullptr;  ///< what this range adds to the sums of its pass, kMaxSums of them
-  std::array<double, kMaxSums> totals{};   ///< of the tensor: sums of the pass before
-  std::array<double, kMaxSums> numbers{};  ///< of the tensor: what begin_step or end_pass left here
+  /// Set when all of a pass is summed: the sums of the tensor, and those of all tensors of the
+  /// host. What is made of them is all that is to be done then.
+  const double* totals = nullptr;
+  const double* all_totals = nullptr;
+  std::array<double, kMaxSums> numbers{};  ///< of the tensor: what begin_step left here
+  /// Of the tensor, kMaxSums: what was made of the sums of the passes before. Not to be read by a
+  /// host, which may run ahead of them: functors take them.
+  double* results = nullptr;
   /// Where the elements lie on a device: what takes the update down. The range is then whole.
   UpdateRecorder* recorder = nullptr;
 };
@@ -75,18 +82,28 @@ struct SlotSpec {
   /// none (the slot is then nullptr). It is dense, of the table's dtype, or f64 with `wide`.
   std::function<std::optional<Shape>(const TensorMeta&)> shape;
   bool wide = false;
+  /// Of one number per tensor: it lies where the tensor does, for what is made of sums, and not
+  /// with the host, for begin_step.
+  bool beside_tensor = false;
 };
 
-/// One f64 per tensor.
+/// One f64 per tensor, for begin_step.
 inline SlotSpec tensor_scalar(std::string name, double initial = 0) {
   return {std::move(name), initial, [](const TensorMeta&) { return std::optional(Shape{}); }, true};
+}
+/// The same for what is made of sums.
+inline SlotSpec tensor_sum(std::string name) {
+  SlotSpec spec = tensor_scalar(std::move(name));
+  spec.beside_tensor = true;
+  return spec;
 }
 
 struct OptimizerConfig;
 
 /// The optimizer proper: SGD, AdamW, ... An element-wise host is one functor (optim/elementwise.h).
-/// A step of a host is one or more passes over the elements of its tensors; between two passes it
-/// sees sums over whole tensors, made in a fixed order.
+/// A step of a host is one or more passes over the elements of its tensors. A pass that is not the
+/// last may sum over whole tensors, in a fixed order; what is made of the sums is a functor too,
+/// and functors of later passes take its results. So a device makes a whole step by itself.
 class SING_API HostOptimizer {
  public:
   virtual ~HostOptimizer();
@@ -106,10 +123,12 @@ class SING_API HostOptimizer {
   /// Before the passes of a step, in one thread: all tensors of this host that have a gradient. May
   /// change the numbers of the ranges and the state of whole tensors.
   virtual void begin_step(std::span<UpdateRange> /*tensors*/) {}
-  /// One pass of one step over the range; called from several threads for disjoint ranges.
+  /// One pass of one step over the range; called from several threads for disjoint ranges. Behind a
+  /// pass with sums once more for each tensor, with its totals.
   virtual void update(const UpdateRange& range) const = 0;
-  /// After pass `pass`, in one thread, with the totals of its sums. Not called after the last.
-  virtual void end_pass(int /*pass*/, std::span<UpdateRange> /*tensors*/) {}
+  /// On a device: queues what the host does to whole tensors between pass `pass` and the next one.
+  /// It must be the same in each step: what changes lies in the records of the pass.
+  virtual void between(int /*pass*/, const DevicePass& /*at*/) const {}
 
   /// Tensors this host does not take go to `auxiliary`.
   virtual bool takes(const TensorMeta&) const { return true; }

@@ -88,9 +88,6 @@ class SING_API Optimizer {
   /// Steps that the last finish_step took back.
   int64_t left_out() const { return left_out_; }
   uint64_t launch_signature() const;
-  /// Name of a host whose step has to wait for the device in its middle, so that it cannot be
-  /// captured; empty: there is none.
-  std::string capture_obstacle() const;
 
   ParamTable& table() { return table_; }
   const ParamTable& table() const { return table_; }
@@ -133,12 +130,11 @@ class SING_API Optimizer {
   void start_device();
   void count_steps();
   StepStatus run_on_cpu(const StepContext& context);
-  void launch_host(size_t use, bool& left_out);
   void settle();
   void make_slots(HostUse& use);
   void fill_ranges(const StepContext& context);
   void run_host(HostUse& use);
-  void total_sums(HostUse& use);
+  void end_sums(HostUse& use, int pass);
   void refresh_working(const Place& place, int64_t begin, int64_t end) const;
   void refresh_other_copies();
   void use_host_weights(bool on);

@@ -123,32 +123,22 @@ class CudaStep final : public DeviceStep {
     for (const DevicePlan::Use& use : plan_.uses) {
       const std::vector<cuda::Chunk> chunks =
           update_chunks(table_, use.tensors, chain_.back()->measured());
-      uses_.push_back({.chunks = {chunks, device_}, .chunk_list = chunks});
+      uses_.push_back({.chunks = {chunks, device_}, .count = static_cast<int64_t>(chunks.size())});
       for (int pass = 0; pass < use.passes; ++pass)
         uses_.back().recorders.push_back(
             std::make_unique<PassRecorder>(table_, plan_.post_steps, use.tensors));
-      if (use.passes > 1) {
-        uses_.back().sums = DeviceArray<double>(chunks.size() * cuda::kChunkSums, device_);
-        sums_host_ = std::max(sums_host_, chunks.size() * cuda::kChunkSums * sizeof(double));
+      if (use.passes > 1) make_sums(uses_.back(), chunks, use.tensors.size());
+      for (const auto& recorder : uses_.back().recorders) {
+        uses_.back().at.push_back(at);
+        at += recorder->bytes();
       }
     }
-    // First passes of all hosts lie together: one copy serves them.
-    for (size_t pass = 0, found = 1; found != 0; ++pass) {
-      found = 0;
-      for (Use& use : uses_) {
-        if (pass >= use.recorders.size()) continue;
-        found = 1;
-        use.at.push_back(at);
-        at += use.recorders[pass]->bytes();
-      }
-      if (pass == 0) first_bytes_ = at;
-    }
+    table_bytes_ = at;
     ring_ = std::make_unique<PinnedRing>(at);
     step_table_ = DeviceArray<char>(at, device_);
     report_ = DeviceArray<cuda::StepReport>(1, device_);
     norms_ = DeviceArray<double>(table_.size(), device_);
-    answers_ = std::make_unique<Pinned>(std::max(sums_host_, table_.size() * sizeof(double)) +
-                                        sizeof(cuda::StepReport));
+    answers_ = std::make_unique<Pinned>(table_.size() * sizeof(double) + sizeof(cuda::StepReport));
     sources_.resize(table_.size());
   }
 
@@ -174,13 +164,8 @@ class CudaStep final : public DeviceStep {
   UpdateRecorder& recorder(size_t use, int pass) override { return at(use, pass); }
 
   void upload() override {
-    for (Use& use : uses_) use.recorders[0]->record_others();
-    ring_->copy(step_table_.data(), 0, first_bytes_, {});
-  }
-  void upload_pass(size_t use, int pass) override {
-    at(use, pass).record_others();
-    ring_->copy(step_table_.data(), uses_[use].at[static_cast<size_t>(pass)], at(use, pass).bytes(),
-                {});
+    for (Use& use : uses_) use.recorders.back()->record_others();
+    ring_->copy(step_table_.data(), 0, table_bytes_, {});
   }
 
   uint64_t signature() const override {
@@ -203,29 +188,9 @@ class CudaStep final : public DeviceStep {
 
   void launch_pass(size_t use, int pass) override { launch(use, pass, report_.data(), true); }
 
-  bool read_sums(size_t index, std::span<UpdateRange> ranges) override {
-    const Use& use = uses_[index];
-    char* const sums_at = answers_->data() + sizeof(cuda::StepReport);
-    read(answers_->data(), report_.data(), sizeof(cuda::StepReport));
-    read(sums_at, use.sums.data(), use.chunk_list.size() * cuda::kChunkSums * sizeof(double));
-    cuda::check(cudaStreamSynchronize(cuda::native({})), "work queued before");
-    if (report().nonfinite != 0) return false;
-    const auto* const sums = reinterpret_cast<const double*>(sums_at);
-    const std::vector<size_t>& tensors = plan_.uses[index].tensors;
-    std::vector<UpdateRange*> range_of(tensors.size(), nullptr);
-    size_t k = 0;
-    for (UpdateRange& range : ranges) {  // in the order of the tensors, some left out
-      range.totals = {};
-      while (tensors[k] != range.index) ++k;
-      range_of[k] = &range;
-    }
-    for (size_t c = 0; c < use.chunk_list.size(); ++c) {
-      UpdateRange* range = range_of[static_cast<size_t>(use.chunk_list[c].record)];
-      if (range == nullptr) continue;
-      for (size_t s = 0; s < cuda::kChunkSums; ++s)
-        range->totals[s] += sums[c * cuda::kChunkSums + s];
-    }
-    return true;
+  DevicePass pass(size_t use, int pass) const override {
+    return {records_at(uses_[use], static_cast<size_t>(pass)), uses_[use].results.data(),
+            report_.data()};
   }
 
   int64_t finish(GradientStatistics& statistics) override {
@@ -261,11 +226,29 @@ class CudaStep final : public DeviceStep {
  private:
   struct Use {
     DeviceArray<cuda::Chunk> chunks;
-    std::vector<cuda::Chunk> chunk_list;
+    int64_t count = 0;                                     // of chunks
     std::vector<std::unique_ptr<PassRecorder>> recorders;  // by pass
     std::vector<size_t> at;                                // where their records lie
-    DeviceArray<double> sums;
+    // Where there are sums.
+    DeviceArray<double> sums, results;
+    DeviceArray<cuda::ChunkSpan> spans;
+    DeviceArray<unsigned> tickets;
   };
+
+  void make_sums(Use& use, std::span<const cuda::Chunk> chunks, size_t tensors) const {
+    std::vector<cuda::ChunkSpan> spans(tensors, cuda::ChunkSpan{0, 0});
+    for (size_t c = 0; c < chunks.size(); ++c) {
+      cuda::ChunkSpan& span = spans[static_cast<size_t>(chunks[c].record)];
+      if (span.count++ == 0) span.first = static_cast<int64_t>(c);
+    }
+    use.spans = {spans, device_};
+    use.sums = {chunks.size() * cuda::kChunkSums, device_};
+    use.results = {tensors * cuda::kChunkSums, device_};
+    use.tickets = {tensors + 1, device_};
+  }
+  const cuda::UpdateRecord* records_at(const Use& use, size_t pass) const {
+    return reinterpret_cast<const cuda::UpdateRecord*>(step_table_.data() + use.at[pass]);
+  }
 
   PassRecorder& at(size_t use, int pass) {
     return *uses_[use].recorders[static_cast<size_t>(pass)];
@@ -279,11 +262,15 @@ class CudaStep final : public DeviceStep {
     for (size_t rule = 0; rule < kernels.size(); ++rule) {
       cuda::UpdateLaunch args{};
       args.chunks = use.chunks.data();
-      args.count = static_cast<int64_t>(use.chunk_list.size());
-      args.records = reinterpret_cast<const cuda::UpdateRecord*>(step_table_.data() + use.at[p]);
+      args.count = use.count;
+      args.records = records_at(use, p);
       args.report = report;
       if (posts && last) args.post = reinterpret_cast<const cuda::PostNumbers*>(step_table_.data());
+      args.results = use.results.data();
       args.sums = use.sums.data();
+      args.spans = use.spans.data();
+      args.tickets = use.tickets.data();
+      args.record_count = static_cast<int32_t>(plan_.uses[index].tensors.size());
       args.rule = static_cast<int32_t>(rule);
       kernels[rule](args);
     }
@@ -304,7 +291,7 @@ class CudaStep final : public DeviceStep {
   std::vector<size_t> chain_at_;
   ParamTable::Buffer scratch_;
   std::vector<Use> uses_;
-  size_t first_bytes_ = 0, sums_host_ = 0;
+  size_t table_bytes_ = 0;
   std::unique_ptr<PinnedRing> ring_;
   DeviceArray<char> step_table_;
   DeviceArray<cuda::StepReport> report_;

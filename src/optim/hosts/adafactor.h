@@ -46,6 +46,22 @@ inline std::optional<Shape> without(const TensorMeta& meta, int from_end) {
   return Shape(dims);
 }
 
+/// The rate of one tensor, from the squares of its values.
+struct AdaFactorRate {
+  double plain, least, count;  // elements
+  bool scales;
+  SING_ALWAYS_INLINE void operator()(const double* totals, double* results) const {
+    results[0] = scales ? plain * std::max(least, std::sqrt(totals[0] / count)) : plain;
+  }
+};
+/// The factor on u, from that and the squares of u.
+struct AdaFactorClip {
+  double threshold, count;
+  SING_ALWAYS_INLINE void operator()(const double* totals, double* results) const {
+    results[1] = results[0] / std::max(1.0, std::sqrt(totals[0] / count) / threshold);
+  }
+};
+
 /// What holds wherever the tensors are.
 class AdaFactorRule : public HostOptimizer {
  public:
@@ -74,7 +90,16 @@ class AdaFactorRule : public HostOptimizer {
   FactorRule factor_rule(const UpdateRange& r) const {
     return {1 - std::pow(static_cast<double>(r.step), o_.decay_rate), o_.eps1};
   }
-  /// The rate of one tensor, before scale_parameter.
+  AdaFactorRate rate(const UpdateRange& r) const {
+    return {plain_rate(r), o_.eps2, static_cast<double>(r.end), o_.scale_parameter};
+  }
+  AdaFactorClip clip(const UpdateRange& r) const {
+    return {o_.clip_threshold, static_cast<double>(r.end)};
+  }
+  AdaFactorOptions o_;
+
+ private:
+  /// Before scale_parameter.
   double plain_rate(const UpdateRange& r) const {
     if (!o_.relative_step) return r.lr;
     const double t = static_cast<double>(r.step);
@@ -82,17 +107,6 @@ class AdaFactorRule : public HostOptimizer {
     if (o_.lr > 0) rate *= r.lr / o_.lr;  // factors of groups and of the trainer
     return rate;
   }
-  /// And with it, where `squares` is the sum of those of the values.
-  double scaled_rate(const UpdateRange& r, double squares) const {
-    return plain_rate(r) * std::max(o_.eps2, std::sqrt(squares / static_cast<double>(r.end)));
-  }
-  /// Factor on u, whose squares sum up to `squares`.
-  double clipped(const UpdateRange& r, double alpha, double squares) const {
-    const double size = std::sqrt(squares / static_cast<double>(r.end));
-    return alpha / std::max(1.0, size / o_.clip_threshold);
-  }
-
-  AdaFactorOptions o_;
 };
 
 }  // namespace sing::optim

@@ -135,14 +135,14 @@ class AdaFactor final : public AdaFactorRule {
     return result;
   }
 
-  /// The rate of one tensor.
+  /// Sum of squares of the values, where it is asked for.
   template <class T>
-  double rate(const UpdateRange& r) const {
-    if (!o_.scale_parameter) return plain_rate(r);
+  double size(const UpdateRange& r) const {
+    if (!o_.scale_parameter) return 0;
     const T* const value = static_cast<const T*>(r.value);
-    return scaled_rate(r, total(r.end, [&](int64_t begin, int64_t end) {
-                         return sum_of_squares(value + begin, end - begin);
-                       }));
+    return total(r.end, [&](int64_t begin, int64_t end) {
+      return sum_of_squares(value + begin, end - begin);
+    });
   }
 
   template <class T, class Roots>
@@ -163,9 +163,12 @@ class AdaFactor final : public AdaFactorRule {
       run_best<Body>(piece);
       return sum;
     });
-    const double alpha = rate<T>(r);
-    args.keep = static_cast<T>(decays_itself() ? 1 - alpha * r.weight_decay : 1);
-    args.rate = static_cast<T>(clipped(r, alpha, squares));
+    const double values = size<T>(r);
+    double results[2];
+    rate(r)(&values, results);
+    clip(r)(&squares, results);
+    args.keep = static_cast<T>(decays_itself() ? 1 - results[0] * r.weight_decay : 1);
+    args.rate = static_cast<T>(results[1]);
     if (o_.beta1) {
       args.m = static_cast<T*>(r.slots[3]);
       args.beta1 = static_cast<T>(r.momentum.value_or(*o_.beta1));

@@ -2,6 +2,7 @@
 // the average of past ones at that average length. As in the paper; the authors' file adds eps to
 // the stored second moment at each step and gives NaN on a zero gradient.
 #include "optim/hosts/moments.h"
+#include "optim/stage_math.h"
 #include "sing/optim/optimizer.h"
 
 namespace sing::optim {
@@ -16,12 +17,23 @@ struct AdamNormOptions : MomentOptions {
   }
 };
 
+/// Moves the average length on and makes the factor of the first moment.
+struct AdamNormLift {
+  double r;
+  double* average;
+  SING_ALWAYS_INLINE void operator()(const double* totals, double* results) const {
+    results[0] = adanorm_lift(*average, std::sqrt(totals[0]), r);
+  }
+};
+
 template <class T>
 struct AdamNormStep {
   using Element = T;
   static constexpr int kSlots = 2;
   Moments<T> moments;
-  T rate, root_correction, eps, lift;
+  T rate, root_correction, eps;
+  T lift = 1;
+  SING_ALWAYS_INLINE void take(const double* results) { lift = static_cast<T>(results[0]); }
   SING_ALWAYS_INLINE T operator()(T theta, T g, T* s) const {
     s[0] = moments.first(s[0], g * lift);
     s[1] = moments.second(s[1], g);
@@ -32,23 +44,16 @@ struct AdamNormStep {
 class AdamNorm final : public MomentHost<AdamNormOptions> {
  public:
   using MomentHost::MomentHost;
-  std::vector<SlotSpec> slots() const override { return {{"m"}, {"v"}, tensor_scalar("length")}; }
+  std::vector<SlotSpec> slots() const override { return {{"m"}, {"v"}, tensor_sum("length")}; }
   int passes() const override { return 2; }
-  void end_pass(int, std::span<UpdateRange> tensors) override {
-    for (UpdateRange& r : tensors) {
-      const double length = std::sqrt(r.totals[0]);
-      double& average = *static_cast<double*>(r.slots[2]);
-      average = o_.r * average + (1 - o_.r) * length;
-      r.numbers[0] = average > length && length > 0 ? average / length : 1;
-    }
-  }
   void update(const UpdateRange& r) const override {
     with_element(r.dtype, [&]<class T>() {
-      if (r.pass == 0) return run_sums(r, GradientSquares<T>{});
+      if (r.pass == 0)
+        return run_sums(r, GradientSquares<T>{},
+                        AdamNormLift{o_.r, static_cast<double*>(r.slots[2])});
       const MomentNumbers n(o_.betas, r);
       run_update(r, AdamNormStep<T>{Moments<T>(n), static_cast<T>(r.lr / n.c1),
-                                    static_cast<T>(1 / std::sqrt(n.c2)), nonzero<T>(o_.eps),
-                                    static_cast<T>(r.numbers[0])});
+                                    static_cast<T>(1 / std::sqrt(n.c2)), nonzero<T>(o_.eps)});
     });
   }
   void check(const OptimizerConfig& config, config::Checker& c) const override {

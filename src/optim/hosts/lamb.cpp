@@ -38,6 +38,17 @@ struct LambDirection {
   }
 };
 
+enum Result : size_t { kClip, kTrust };
+
+/// Of the gradients of all tensors together.
+struct LambClip {
+  static constexpr bool kAllTensors = true;
+  double longest;
+  SING_ALWAYS_INLINE void operator()(const double* totals, double* results) const {
+    results[kClip] = 1 / std::max(1.0, std::sqrt(totals[0]) / longest);
+  }
+};
+
 /// New moments, and the squares of u and theta.
 template <class T>
 struct LambMoments {
@@ -46,7 +57,12 @@ struct LambMoments {
   static constexpr int kSums = 2;
   Moments<T> moments;
   LambDirection<T> direction;
-  T clip, keep;
+  T keep;
+  bool clips;
+  T clip = 1;
+  SING_ALWAYS_INLINE void take(const double* results) {
+    if (clips) clip = static_cast<T>(results[kClip]);
+  }
   SING_ALWAYS_INLINE void terms(T theta, T g, T first, T* s, double* out) const {
     s[0] = moments.first(s[0], first * clip);
     s[1] = moments.second(s[1], g * clip);
@@ -57,12 +73,27 @@ struct LambMoments {
   }
 };
 
+/// Length of the weights over that of u.
+struct LambTrust {
+  bool adapts, clips;
+  double longest;  // that weights count as
+  SING_ALWAYS_INLINE void operator()(const double* totals, double* results) const {
+    const double u = std::sqrt(totals[0]), weights = std::min(std::sqrt(totals[1]), longest);
+    const double ratio = !adapts || u == 0 || weights == 0 ? 1 : weights / u;
+    results[kTrust] = clips ? std::min(ratio, 1.0) : ratio;
+  }
+};
+
 template <class T>
 struct LambStep {
   using Element = T;
   static constexpr int kSlots = 2;
   LambDirection<T> direction;
-  T rate;
+  double lr;
+  T rate = 0;
+  SING_ALWAYS_INLINE void take(const double* results) {
+    rate = static_cast<T>(lr * results[kTrust]);
+  }
   SING_ALWAYS_INLINE T operator()(T theta, T, T* s) const {
     return theta - rate * direction(theta, s);
   }
@@ -73,20 +104,6 @@ class Lamb final : public TrustHost<LambOptions> {
   using TrustHost::TrustHost;
   std::vector<SlotSpec> slots() const override { return moment_slots(false); }
   int passes() const override { return o_.max_grad_norm ? 3 : 2; }
-  void begin_step(std::span<UpdateRange> tensors) override {
-    TrustHost::begin_step(tensors);
-    for (UpdateRange& r : tensors) r.numbers[kClip] = 1;
-  }
-  void end_pass(int pass, std::span<UpdateRange> tensors) override {
-    if (stage(pass) == Stage::moments) {
-      for (UpdateRange& r : tensors) r.numbers[kTrust] = trust(r);
-      return;
-    }
-    double squares = 0;
-    for (const UpdateRange& r : tensors) squares += r.totals[0];
-    const double factor = std::max(1.0, std::sqrt(squares) / *o_.max_grad_norm);
-    for (UpdateRange& r : tensors) r.numbers[kClip] = 1 / factor;
-  }
   void update(const UpdateRange& r) const override {
     MomentNumbers n(o_.betas, r);
     if (!o_.bias_correction) n.c1 = n.c2 = 1;
@@ -96,13 +113,16 @@ class Lamb final : public TrustHost<LambOptions> {
                                        static_cast<T>(inside(r))};
       switch (stage(r.pass)) {
         case Stage::clip:
-          return run_sums(r, GradientSquares<T>{});
+          return run_sums(r, GradientSquares<T>{}, LambClip{*o_.max_grad_norm});
         case Stage::moments:
-          return run_sums(r,
-                          LambMoments<T>{Moments<T>(n), direction, static_cast<T>(r.numbers[kClip]),
-                                         static_cast<T>(1 - r.decay)});
+          return run_sums(
+              r,
+              LambMoments<T>{Moments<T>(n), direction, static_cast<T>(1 - r.decay),
+                             o_.max_grad_norm.has_value()},
+              LambTrust{adapts(r), o_.trust_clip,
+                        o_.max_weight_norm.value_or(std::numeric_limits<double>::infinity())});
         case Stage::apply:
-          return run_update(r, LambStep<T>{direction, static_cast<T>(r.lr * r.numbers[kTrust])});
+          return run_update(r, LambStep<T>{direction, r.lr});
       }
     });
   }
@@ -117,16 +137,7 @@ class Lamb final : public TrustHost<LambOptions> {
 
  private:
   enum class Stage { clip, moments, apply };
-  enum Number : size_t { kClip, kTrust };
   Stage stage(int pass) const { return static_cast<Stage>(pass + (o_.max_grad_norm ? 0 : 1)); }
-
-  double trust(const UpdateRange& r) const {
-    const double u = std::sqrt(r.totals[0]);
-    double weights = std::sqrt(r.totals[1]);
-    if (o_.max_weight_norm) weights = std::min(weights, *o_.max_weight_norm);
-    if (!adapts(r) || u == 0 || weights == 0) return 1;
-    return o_.trust_clip ? std::min(weights / u, 1.0) : weights / u;
-  }
 };
 
 const bool registered =

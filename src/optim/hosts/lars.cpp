@@ -42,12 +42,30 @@ struct Lengths {
   }
 };
 
+/// What gradients are scaled with.
+struct LarsTrust {
+  double coefficient, inside, eps, lr;
+  bool clips;
+  SING_ALWAYS_INLINE void operator()(const double* totals, double* results) const {
+    const double gradient = std::sqrt(totals[0]), weights = std::sqrt(totals[1]);
+    double ratio = 1;
+    if (gradient > 0 && weights > 0)
+      ratio = coefficient * weights / (gradient + inside * weights + eps);
+    results[0] = clips ? std::min(ratio / lr, 1.0) : ratio;
+  }
+};
+
 template <class T, bool kMomentum, bool kNesterov>
 struct LarsStep {
   using Element = T;
   static constexpr int kSlots = kMomentum ? 1 : 0;
-  T lr, inside, trust, momentum;
+  T lr, inside, momentum;
   T carried, weight;  // of the buffer and the gradient; 0 and 1 on the first step
+  bool adapts;
+  T trust = 1;
+  SING_ALWAYS_INLINE void take(const double* results) {
+    if (adapts) trust = static_cast<T>(results[0]);
+  }
   SING_ALWAYS_INLINE T operator()(T theta, T g, T* s) const {
     g = trust * (g + inside * theta);
     if constexpr (!kMomentum) return theta - lr * g;
@@ -64,13 +82,12 @@ class Lars final : public TrustHost<LarsOptions> {
     return o_.momentum > 0 ? std::vector<SlotSpec>{{"momentum"}} : std::vector<SlotSpec>{};
   }
   int passes() const override { return 2; }
-  void end_pass(int, std::span<UpdateRange> tensors) override {
-    for (UpdateRange& r : tensors) r.numbers[0] = adapts(r) ? trust(r) : 1;
-  }
   void update(const UpdateRange& r) const override {
     with_element(r.dtype, [&]<class T>() {
       if (r.pass == 0) {
-        if (adapts(r)) run_sums(r, Lengths<T>{static_cast<T>(1 - r.decay)});
+        if (adapts(r))
+          run_sums(r, Lengths<T>{static_cast<T>(1 - r.decay)},
+                   LarsTrust{o_.trust_coefficient, inside(r), o_.eps, r.lr, o_.trust_clip});
         return;
       }
       const bool first = r.step == 1;
@@ -79,21 +96,11 @@ class Lars final : public TrustHost<LarsOptions> {
           [&]<bool kMomentum, bool kNesterov>() {
             run_update(r, LarsStep<T, kMomentum, kNesterov>{
                               static_cast<T>(r.lr), static_cast<T>(inside(r)),
-                              static_cast<T>(r.numbers[0]), static_cast<T>(momentum),
-                              static_cast<T>(first ? 0 : momentum),
-                              static_cast<T>(first ? 1 : 1 - o_.dampening)});
+                              static_cast<T>(momentum), static_cast<T>(first ? 0 : momentum),
+                              static_cast<T>(first ? 1 : 1 - o_.dampening), adapts(r)});
           },
           o_.momentum > 0, o_.nesterov);
     });
-  }
-
- private:
-  double trust(const UpdateRange& r) const {
-    const double gradient = std::sqrt(r.totals[0]), weights = std::sqrt(r.totals[1]);
-    double ratio = 1;
-    if (gradient > 0 && weights > 0)
-      ratio = o_.trust_coefficient * weights / (gradient + inside(r) * weights + o_.eps);
-    return o_.trust_clip ? std::min(ratio / r.lr, 1.0) : ratio;
   }
 };
 

@@ -7,6 +7,10 @@
 #include "optim/elementwise.h"
 #include "optim/hosts/adam.h"
 #include "optim/hosts/newton_schulz.h"
+#if defined(SING_OPTIM_DEVICE)
+#include "kernels/cuda/optim_matrix.h"
+#include "optim/device/buffers.h"
+#endif
 
 namespace sing::optim {
 namespace {
@@ -63,6 +67,13 @@ struct MuonDirection {
   }
 };
 
+/// What the direction is multiplied with ahead of the iteration.
+struct MuonLength {
+  SING_ALWAYS_INLINE void operator()(const double* totals, double* results) const {
+    results[0] = 1 / NewtonSchulz::divisor(std::sqrt(totals[0]));
+  }
+};
+
 /// theta - rate X, X in the only slot.
 template <class T>
 struct MuonStep {
@@ -87,25 +98,16 @@ class MuonRule : public HostOptimizer {
   const config::Component<host_kind>* auxiliary() const override { return &o_.auxiliary; }
 
  protected:
-  /// Room for the iteration on the largest of the tensors, and the elements it has.
-  int64_t reserve(std::span<const TensorMeta* const> tensors, Device device) {
-    int64_t elements = 0, short_side = 0;
-    for (const TensorMeta* meta : tensors) {
-      elements = std::max(elements, meta->numel());
-      short_side = std::max(short_side, std::min(meta->rows, meta->cols));
-    }
-    if (elements > 0)
-      orthogonal_.reserve({.dtype = tensors[0]->dtype, .device = device}, elements, short_side);
-    return elements;
-  }
   /// The average goes on; the direction is written to the second slot, its squares are summed.
   template <class T>
   void take_direction(const UpdateRange& r) const {
     const double momentum = r.momentum.value_or(o_.momentum);
     with_flags(
         [&]<bool kNesterov>() {
-          run_sums(r, MuonDirection<T, kNesterov>{static_cast<T>(momentum),
-                                                  static_cast<T>(1 - momentum)});
+          run_sums(
+              r,
+              MuonDirection<T, kNesterov>{static_cast<T>(momentum), static_cast<T>(1 - momentum)},
+              MuonLength{});
         },
         o_.nesterov);
   }
@@ -124,19 +126,46 @@ class MuonRule : public HostOptimizer {
 };
 
 #if defined(SING_OPTIM_DEVICE)
-/// All directions first, then the iterations, then all steps.
+/// All directions first, then the iterations, then all steps. Matrices of one shape go through the
+/// iteration together.
 class Muon final : public MuonRule {
  public:
   using MuonRule::MuonRule;
   int passes() const override { return 2; }
   void attach(std::span<const TensorMeta* const> tensors) override {
-    reserve(tensors, device_of_backend());
-    for (const TensorMeta* meta : tensors)
-      directions_[meta] = Tensor::empty({meta->numel()}, {.device = device_of_backend()});
+    std::map<std::pair<int64_t, int64_t>, std::vector<int32_t>> by_shape;
+    for (size_t k = 0; k < tensors.size(); ++k)
+      if (tensors[k]->numel() > 0)
+        by_shape[{tensors[k]->rows, tensors[k]->cols}].push_back(static_cast<int32_t>(k));
+    std::vector<NewtonSchulz::Batch> batches;
+    int64_t elements = 0;
+    for (const auto& [shape, all] : by_shape) {
+      const auto [rows, cols] = shape;
+      const int64_t stride = (rows * cols + kPad - 1) / kPad * kPad;
+      const auto most = static_cast<size_t>(std::max<int64_t>(1, kBatchElements / stride));
+      for (size_t begin = 0; begin < all.size(); begin += most) {
+        const size_t count = std::min(most, all.size() - begin);
+        const std::vector<int32_t> records(all.begin() + static_cast<ptrdiff_t>(begin),
+                                           all.begin() + static_cast<ptrdiff_t>(begin + count));
+        Group& group = groups_.emplace_back();
+        group.batch = {rows, cols, static_cast<int64_t>(count), stride};
+        group.records = {records, device_of_backend()};
+        group.directions =
+            Tensor::zeros({static_cast<int64_t>(count) * stride}, {.device = device_of_backend()});
+        for (size_t m = 0; m < count; ++m)
+          directions_[tensors[static_cast<size_t>(records[m])]] =
+              group.directions.mutable_data<float>() + static_cast<int64_t>(m) * stride;
+        batches.push_back(group.batch);
+        elements = std::max(elements, group.directions.numel());
+      }
+    }
+    other_ = Tensor::zeros({elements}, {.device = device_of_backend()});
+    orthogonal_.reserve({.device = device_of_backend()}, batches);
   }
   void update(const UpdateRange& r) const override {
+    if (r.end == 0) return;
     UpdateRange range = r;
-    void* const direction = directions_.at(r.meta).mutable_raw();
+    float* const direction = directions_.at(r.meta);
     if (r.pass == 0) {
       range.slots[1] = direction;
       return take_direction<float>(range);
@@ -144,15 +173,35 @@ class Muon final : public MuonRule {
     range.slots[0] = direction;
     run_update(range, step<float>(range));
   }
-  void end_pass(int, std::span<UpdateRange> tensors) override {
-    for (const UpdateRange& r : tensors)
-      if (r.end > 0)
-        orthogonal_.run(directions_.at(r.meta), r.meta->rows, r.meta->cols, std::sqrt(r.totals[0]),
-                        o_.ns_steps, true);
+  void between(int, const DevicePass& at) const override {
+    for (Group& group : groups_) {
+      const NewtonSchulz::Batch& batch = group.batch;
+      // It ends where it began after an even number of steps.
+      Tensor& start = o_.ns_steps % 2 == 0 ? group.directions : other_;
+      Tensor& other = o_.ns_steps % 2 == 0 ? other_ : group.directions;
+      cuda::scale_matrices({{},
+                            group.directions.data<float>(),
+                            start.mutable_data<float>(),
+                            batch.rows * batch.cols,
+                            batch.stride,
+                            batch.count,
+                            group.records.data(),
+                            at.results});
+      orthogonal_.run(start, other, batch, o_.ns_steps);
+    }
   }
 
  private:
-  mutable std::map<const TensorMeta*, Tensor> directions_;
+  static constexpr int64_t kPad = 64;  // elements: products read 16 bytes at once
+  static constexpr int64_t kBatchElements = int64_t{1} << 25;  // of scratch beside the directions
+  struct Group {
+    NewtonSchulz::Batch batch{};
+    DeviceArray<int32_t> records;
+    Tensor directions;
+  };
+  mutable std::vector<Group> groups_;
+  std::map<const TensorMeta*, float*> directions_;
+  mutable Tensor other_;
 };
 #else
 class Muon final : public MuonRule {
@@ -160,9 +209,17 @@ class Muon final : public MuonRule {
   using MuonRule::MuonRule;
   bool elementwise() const override { return false; }
   void attach(std::span<const TensorMeta* const> tensors) override {
-    const int64_t elements = reserve(tensors, {});
+    int64_t elements = 0;
+    std::vector<NewtonSchulz::Batch> shapes;
+    for (const TensorMeta* meta : tensors) {
+      elements = std::max(elements, meta->numel());
+      shapes.push_back({meta->rows, meta->cols});
+    }
     if (elements == 0) return;
-    direction_ = Tensor::empty({elements}, {.dtype = tensors[0]->dtype});
+    const TensorOptions options{.dtype = tensors[0]->dtype};
+    orthogonal_.reserve(options, shapes);
+    direction_ = Tensor::empty({elements}, options);
+    other_ = Tensor::empty({elements}, options);
     sums_.resize(static_cast<size_t>((elements - 1) / kRangePiece + 1));
   }
 
@@ -178,17 +235,20 @@ class Muon final : public MuonRule {
         piece.sums = &sum;
         take_direction<T>(piece);
       });
-      double squares = 0;
+      double squares = 0, factor = 0;
       for (int64_t begin = 0; begin < whole.end; begin += kRangePiece)
         squares += sums_[static_cast<size_t>(begin / kRangePiece)];
-      whole.slots[0] = const_cast<void*>(orthogonal_.run(direction_, r.meta->rows, r.meta->cols,
-                                                         std::sqrt(squares), o_.ns_steps, false));
+      MuonLength{}(&squares, &factor);
+      NewtonSchulz::scale(direction_, factor, r.end);
+      whole.slots[0] =
+          orthogonal_.run(direction_, other_, {r.meta->rows, r.meta->cols}, o_.ns_steps)
+              .mutable_raw();
       for_pieces(whole, [&](const UpdateRange& piece) { run_update(piece, step<T>(piece)); });
     });
   }
 
  private:
-  mutable Tensor direction_;
+  mutable Tensor direction_, other_;
   mutable std::vector<double> sums_;
 };
 #endif

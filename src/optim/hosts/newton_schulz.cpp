@@ -36,15 +36,16 @@ void combine(double a, const Tensor& x, double c, Tensor& out, int64_t n) {
 #endif
 }
 
-/// A matrix as an operand: element (i, j) is at i * row + j * col.
+/// Matrices as an operand: element (i, j) is at i * row + j * col.
 struct Operand {
   const Tensor& data;
-  int64_t row, col;
-  Operand transposed() const { return {data, col, row}; }
+  int64_t row, col, next;
+  Operand transposed() const { return {data, col, row, next}; }
 };
 
-void multiply(const Operand& a, const Operand& b, Tensor& c, int64_t m, int64_t n, int64_t k,
-              bool accumulate) {
+/// Of each of `count` matrices; those of an operand are `next` elements apart.
+void multiply(const Operand& a, const Operand& b, Tensor& c, int64_t c_next, int64_t m, int64_t n,
+              int64_t k, int64_t count, bool accumulate) {
   kernels::GemmArgs g{};
   g.a = a.data.raw();
   g.b = b.data.raw();
@@ -58,45 +59,53 @@ void multiply(const Operand& a, const Operand& b, Tensor& c, int64_t m, int64_t 
   g.b_row = b.row;
   g.b_col = b.col;
   g.c_row = n;
+  if (count > 1) {
+    g.batch_rank = 1;
+    g.batch = {count};
+    g.a_batch = {a.next};
+    g.b_batch = {b.next};
+    g.c_batch = {c_next};
+  }
   g.accumulate = accumulate;
   kernels::gemm(c.device().type, g);
 }
 
 }  // namespace
 
-void NewtonSchulz::reserve(const TensorOptions& options, int64_t elements, int64_t short_side) {
-  next_ = Tensor::empty({elements}, options);
-  gram_ = Tensor::empty({short_side * short_side}, options);
-  polynomial_ = Tensor::empty({short_side * short_side}, options);
+void NewtonSchulz::reserve(const TensorOptions& options, std::span<const Batch> batches) {
+  int64_t elements = 0;
+  for (const Batch& batch : batches)
+    elements = std::max(elements, batch.count * batch.side() * batch.side());
+  gram_ = Tensor::empty({elements}, options);
+  polynomial_ = Tensor::empty({elements}, options);
 }
 
-const void* NewtonSchulz::run(Tensor& matrix, int64_t rows, int64_t cols, double norm,
-                              int64_t steps, bool in_place) {
-  // The small epsilon is part of the published rule; it keeps zero zero.
-  combine(0, matrix, 1 / (norm + 1e-7), matrix, rows * cols);
+void NewtonSchulz::scale(Tensor& x, double factor, int64_t n) {
+  combine(0, x, factor, x, n);
+}
+
+Tensor& NewtonSchulz::run(Tensor& x, Tensor& other, const Batch& batch, int64_t steps) {
+  const int64_t rows = batch.rows, cols = batch.cols, count = batch.count;
   const bool tall = rows > cols;
-  const int64_t side = std::min(rows, cols), length = std::max(rows, cols);
-  Tensor *now = &matrix, *next = &next_;
+  const int64_t side = batch.side(), length = std::max(rows, cols), square = side * side;
+  const int64_t all = batch.stride * (count - 1) + rows * cols;
+  Tensor *now = &x, *next = &other;
   for (int64_t step = 0; step < steps; ++step) {
     // A tall X is what a wide one is with everything transposed: X^T X on the shorter side.
-    const Operand x{*now, cols, 1};
-    const Operand wide = tall ? x.transposed() : x;
-    multiply(wide, wide.transposed(), gram_, side, side, length, false);
-    const Operand gram{gram_, side, 1}, polynomial{polynomial_, side, 1};
-    multiply(gram, gram, polynomial_, side, side, side, false);
-    combine(kB, gram_, kC, polynomial_, side * side);
-    combine(kA, *now, 0, *next, rows * cols);
+    const Operand matrix{*now, cols, 1, batch.stride};
+    const Operand wide = tall ? matrix.transposed() : matrix;
+    multiply(wide, wide.transposed(), gram_, square, side, side, length, count, false);
+    const Operand gram{gram_, side, 1, square}, polynomial{polynomial_, side, 1, square};
+    multiply(gram, gram, polynomial_, square, side, side, side, count, false);
+    combine(kB, gram_, kC, polynomial_, count * square);
+    combine(kA, *now, 0, *next, all);
     if (tall)
-      multiply(x, polynomial, *next, rows, cols, side, true);
+      multiply(matrix, polynomial, *next, batch.stride, rows, cols, side, count, true);
     else
-      multiply(polynomial, x, *next, rows, cols, side, true);
+      multiply(polynomial, matrix, *next, batch.stride, rows, cols, side, count, true);
     std::swap(now, next);
   }
-  if (in_place && now != &matrix) {
-    combine(1, *now, 0, matrix, rows * cols);
-    now = &matrix;
-  }
-  return now->raw();
+  return *now;
 }
 
 }  // namespace sing::optim

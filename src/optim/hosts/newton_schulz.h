@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
+#include <span>
 
+#include "optim/target.h"
 #include "sing/tensor/tensor.h"
 
 namespace sing::optim {
@@ -13,16 +15,24 @@ inline namespace on_device {
 /// a zero matrix stays zero. Memory is taken once, for the largest of them.
 class NewtonSchulz {
  public:
-  /// Room for matrices of up to `elements` elements and `short_side` rows or columns.
-  void reserve(const TensorOptions& options, int64_t elements, int64_t short_side);
-  /// Of the matrix that fills the start of `matrix`, row after row, which is used up; `norm`: the
-  /// root of the sum of its squares. The result is dense and lies in `matrix` (always with
-  /// `in_place`) or in memory that is valid until the next call.
-  const void* run(Tensor& matrix, int64_t rows, int64_t cols, double norm, int64_t steps,
-                  bool in_place);
+  /// Matrices of one shape, dense, at a distance of `stride` elements.
+  struct Batch {
+    int64_t rows, cols, count = 1, stride = 0;
+    int64_t side() const { return rows < cols ? rows : cols; }
+  };
+  /// What a matrix is divided by, if `norm` is the root of the sum of its squares.
+  SING_ALWAYS_INLINE static double divisor(double norm) { return norm + 1e-7; }
+
+  /// Room for the products of any of `batches`.
+  void reserve(const TensorOptions& options, std::span<const Batch> batches);
+  /// Makes `steps` steps from `x`, whose matrices have been divided. `other` is as large. The
+  /// result lies in the one of them that is returned: `x` after an even number of steps.
+  Tensor& run(Tensor& x, Tensor& other, const Batch& batch, int64_t steps);
+  /// x times a number, in place.
+  static void scale(Tensor& x, double factor, int64_t n);
 
  private:
-  Tensor next_, gram_, polynomial_;
+  Tensor gram_, polynomial_;
 };
 
 #if defined(SING_OPTIM_DEVICE)

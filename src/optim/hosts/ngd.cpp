@@ -30,11 +30,25 @@ struct Direction {
   }
 };
 
+/// The norm of that over all tensors together.
+struct NgdLength {
+  static constexpr bool kAllTensors = true;
+  double eps;
+  SING_ALWAYS_INLINE void operator()(const double* totals, double* results) const {
+    results[0] = std::sqrt(totals[0]) + eps;
+  }
+};
+
 template <class T, bool kMomentum>
 struct NgdStep {
   using Element = T;
   static constexpr int kSlots = kMomentum ? 1 : 0;
-  T rate, rate_high;  // product: lr / norm
+  double lr;
+  T rate = 0, rate_high = 1;  // product: lr / norm
+  SING_ALWAYS_INLINE void take(const double* results) {
+    const double length = results[0];
+    split_scale(length > 0 ? lr / length : 0, rate, rate_high);
+  }
   SING_ALWAYS_INLINE T operator()(T theta, T g, T* s) const {
     return theta - (kMomentum ? s[0] : g) * rate * rate_high;
   }
@@ -50,24 +64,18 @@ class Ngd final : public HostOptimizer {
     return o_.momentum > 0 ? std::vector<SlotSpec>{{"m"}} : std::vector<SlotSpec>{};
   }
   int passes() const override { return 2; }
-  void end_pass(int, std::span<UpdateRange> tensors) override {
-    double squares = 0;
-    for (const UpdateRange& r : tensors) squares += r.totals[0];
-    const double length = std::sqrt(squares) + o_.eps;
-    for (UpdateRange& r : tensors) r.numbers[0] = length > 0 ? r.lr / length : 0;
-  }
   void update(const UpdateRange& r) const override {
     with_element(r.dtype, [&]<class T>() {
       with_flags(
           [&]<bool kMomentum>() {
             if (r.pass == 0) {
               const double momentum = r.momentum.value_or(o_.momentum);
-              return run_sums(r, Direction<T, kMomentum>{static_cast<T>(momentum),
-                                                         static_cast<T>(1 - momentum)});
+              return run_sums(
+                  r,
+                  Direction<T, kMomentum>{static_cast<T>(momentum), static_cast<T>(1 - momentum)},
+                  NgdLength{o_.eps});
             }
-            NgdStep<T, kMomentum> step;
-            split_scale(r.numbers[0], step.rate, step.rate_high);
-            run_update(r, step);
+            run_update(r, NgdStep<T, kMomentum>{r.lr});
           },
           o_.momentum > 0);
     });

@@ -27,15 +27,14 @@ class TrustHost : public HostOptimizer {
   const HostOptions& common() const override { return o_; }
   bool has_momentum() const override { return true; }
   void begin_step(std::span<UpdateRange> tensors) override {
-    for (UpdateRange& r : tensors) r.numbers[kInside] = std::exchange(r.coupled, 0);
+    for (UpdateRange& r : tensors) r.numbers[0] = std::exchange(r.coupled, 0);
   }
 
  protected:
   bool adapts(const UpdateRange& r) const { return r.weight_decay != 0 || o_.always_adapt; }
   /// Factor on theta in what is scaled.
-  static double inside(const UpdateRange& r) { return r.numbers[kInside]; }
+  static double inside(const UpdateRange& r) { return r.numbers[0]; }
 
-  static constexpr size_t kInside = UpdateRange::kMaxSums - 1;
   Options o_;
 };
 
