@@ -39,26 +39,27 @@ inline Grid grid_for(int64_t items, int threads = 256, int64_t most = 1 << 20) {
 }
 
 /// Starts `kernel` on `stream` (the null stream stands for the backend's compute stream). Throws
-/// BackendError that names the op when the launch is refused.
+/// BackendError that names the op and its operands when the launch is refused.
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), const Grid& grid, Stream stream,
             const Arguments&... arguments) {
   static_assert(sizeof...(Parameters) == sizeof...(Arguments));
+  const void* const address = reinterpret_cast<const void*>(kernel);
+  launching(stream);
 #if defined(SING_CUDA_EMULATED)
-  emulator::launch(reinterpret_cast<const void*>(kernel), grid.blocks, grid.threads, grid.shared,
-                   native(stream),
-                   [kernel, ... values = static_cast<std::remove_cvref_t<Parameters>>(arguments)] {
-                     kernel(values...);
-                   });
+  const cudaError_t status = emulator::launch(
+      address, grid.blocks, grid.threads, grid.shared, native(stream),
+      [kernel, ... values = static_cast<std::remove_cvref_t<Parameters>>(arguments)] {
+        kernel(values...);
+      });
 #else
-  [&](std::remove_cvref_t<Parameters>... values) {
+  const cudaError_t status = [&](std::remove_cvref_t<Parameters>... values) {
     void* pointers[] = {static_cast<void*>(&values)..., nullptr};
-    check(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid.blocks, grid.threads,
-                           pointers, grid.shared, native(stream)),
-          "a launch");
+    return cudaLaunchKernel(address, grid.blocks, grid.threads, pointers, grid.shared,
+                            native(stream));
   }(static_cast<std::remove_cvref_t<Parameters>>(arguments)...);
 #endif
-  launched(stream);
+  launched(stream, address, status);
 }
 
 }  // namespace sing::cuda

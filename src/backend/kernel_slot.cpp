@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "sing/backend/profile.h"
 #include "sing/core/error.h"
 
 namespace sing::backend {
@@ -53,6 +54,16 @@ void SlotBase::add_fast_raw(AnyKernel kernel, int priority, const char* name) {
   size_t at = fast_count_++;
   for (; at > 0 && fast_[at - 1].priority < priority; --at) fast_[at] = fast_[at - 1];
   fast_[at] = {kernel, priority, name};
+}
+
+bool SlotBase::begin_profiled() {
+  if (!profiling()) return false;
+  begin_launch(0);
+  return true;
+}
+
+void SlotBase::end_profiled(const char* implementation) const {
+  end_launch(std::string(name_) + " [" + implementation + "]");
 }
 
 void SlotBase::missing(DeviceType device) const {

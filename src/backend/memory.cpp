@@ -7,18 +7,16 @@
 #include <set>
 #include <utility>
 
+#include "backend/context.h"
 #include "sing/backend/layer_scope.h"
-#include "sing/backend/profile.h"
 #include "sing/backend/runtime.h"
 #include "sing/core/error.h"
 
 namespace sing::backend {
-namespace {
 
-thread_local MemoryPurpose t_purpose = MemoryPurpose::others;
-thread_local const char* t_phase = nullptr;
-thread_local const char* t_op = nullptr;
-thread_local const char* t_layer = nullptr;
+constinit thread_local Context t_context;
+
+namespace {
 
 const char* kept(const std::string& name) {
   if (name.empty()) return nullptr;
@@ -59,38 +57,78 @@ std::string_view name_of(MemoryPurpose purpose) {
 }
 
 MemoryScope::MemoryScope(MemoryPurpose purpose, const char* phase)
-    : purpose_before_(std::exchange(t_purpose, purpose)), phase_before_(t_phase) {
-  if (phase) t_phase = phase;
+    : purpose_before_(std::exchange(t_context.purpose, purpose)), phase_before_(t_context.phase) {
+  if (phase) t_context.phase = phase;
 }
 MemoryScope::~MemoryScope() {
-  t_purpose = purpose_before_;
-  t_phase = phase_before_;
+  t_context.purpose = purpose_before_;
+  t_context.phase = phase_before_;
 }
 
-OpScope::OpScope(const char* name) : before_(std::exchange(t_op, name)) {
-  if (profiling()) enter_span(name);
+OpScope::OpScope(const char* name) {
+  Context& c = t_context;
+  before_ = std::exchange(c.op, name);
+  first_before_ = std::exchange(c.first, c.count);
+  if (c.recorder) enter_span(name);
 }
 OpScope::~OpScope() {
-  if (profiling()) leave_span();
-  t_op = before_;
+  Context& c = t_context;
+  if (c.recorder) leave_span();
+  c.op = before_;
+  c.count = c.first;
+  c.first = first_before_;
 }
 
 const char* current_op() {
-  return t_op;
+  return t_context.op;
 }
 
 LayerScope::LayerScope(const std::string& name) : LayerScope(kept(name)) {}
-LayerScope::LayerScope(const char* name) : before_(std::exchange(t_layer, name)) {}
+LayerScope::LayerScope(const char* name) : before_(std::exchange(t_context.layer, name)) {}
 LayerScope::~LayerScope() {
-  t_layer = before_;
+  t_context.layer = before_;
 }
 
 const char* layer() {
-  return t_layer;
+  return t_context.layer;
 }
 
 MemoryPurpose memory_purpose() {
-  return t_purpose;
+  return t_context.purpose;
+}
+
+namespace {
+
+/// Those of one kind, each once: "f32 (8, 64, 384), f32 (384)".
+std::string operands_text(const Context& c, bool written) {
+  std::string text;
+  for (int i = c.first; i < c.count; ++i) {
+    const Context::Operand& operand = c.operands[static_cast<size_t>(i)];
+    bool seen = operand.written != written;
+    for (int k = c.first; k < i && !seen; ++k) {
+      const Context::Operand& other = c.operands[static_cast<size_t>(k)];
+      seen = other.written == written && other.data == operand.data && other.shape == operand.shape;
+    }
+    if (seen) continue;
+    text += text.empty() ? "" : ", ";
+    text += std::string(name_of(operand.dtype)) + " " + to_string(operand.shape);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string place_text() {
+  const Context& c = t_context;
+  std::string text;
+  const auto add = [&text](const std::string& part) { text += (text.empty() ? "" : ", ") + part; };
+  for (const char* part : {c.phase, c.layer, c.op})
+    if (part) add(part);
+  if (!c.op) return text;
+  const std::string read = operands_text(c, false), written = operands_text(c, true);
+  if (!read.empty() || !written.empty()) add(read);
+  if (!written.empty()) text += (read.empty() ? "-> " : " -> ") + written;
+  return text;
 }
 
 void book_memory(DeviceType device, MemoryPurpose purpose, int64_t bytes) {
@@ -138,9 +176,9 @@ void throw_out_of_memory(Device device, size_t asked, int64_t limit) {
   OutOfMemoryError error(
       host ? "out of memory" : "out of GPU memory", where + ": " + table.text(whole),
       "use a smaller data.batch_size with train.accumulate", host ? "E0601" : "E0602");
-  if (t_op) error = error.at(t_op);
-  if (t_layer) error = error.at(t_layer);
-  if (t_phase) error = error.at(t_phase);
+  if (t_context.op) error = error.at(t_context.op);
+  if (t_context.layer) error = error.at(t_context.layer);
+  if (t_context.phase) error = error.at(t_context.phase);
   throw error;
 }
 

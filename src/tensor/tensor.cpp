@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "sing/backend/profile.h"
+#include "sing/backend/memory.h"
 #include "sing/backend/runtime.h"
 #include "sing/core/error.h"
 #include "tensor/tensor_impl.h"
@@ -130,7 +130,7 @@ void* first_element(const Tensor::Impl& t) {
 const void* Tensor::raw() const {
   const Impl& t = impl();
   const void* data = first_element(t);
-  if (backend::profiling()) backend::note_operand(data, t.shape, t.dtype, false);
+  backend::note_operand(data, t.shape, t.dtype, false);
   return data;
 }
 
@@ -138,7 +138,7 @@ void* Tensor::mutable_raw() {
   const Impl& t = impl();
   t.storage->bump_version();
   void* data = first_element(t);
-  if (backend::profiling()) backend::note_operand(data, t.shape, t.dtype, true);
+  backend::note_operand(data, t.shape, t.dtype, true);
   return data;
 }
 

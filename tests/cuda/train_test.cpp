@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <set>
 
 #include "sing/backend/profile.h"
 #include "sing/core/error.h"
@@ -313,22 +314,34 @@ TEST(CudaTraining, AProfileHasTimesOfTheDevice) {
   backend::Profile profile(kCuda);
   ToyRun run(with(kPlain, {"train.duration=2st"}), 1, kCuda);
   run.trainer->run();
-  const std::vector<backend::ProfileSpan> spans = profile.finish();
+  const backend::ProfileRecord record = profile.finish();
+  EXPECT_GT(record.shortest, 0);
   int updates = 0;
-  size_t launches = 0;
-  for (const backend::ProfileSpan& span : spans) {
+  for (const backend::ProfileSpan& span : record.spans) {
     EXPECT_LE(span.device_begin, span.device_end) << span.name;
-    double last = span.device_begin;
-    for (const double launch : span.launches) {
-      EXPECT_LE(last, launch) << span.name;
-      EXPECT_LE(launch, span.device_end) << span.name;
-      last = launch;
-    }
-    launches += span.launches.size();
     updates += std::string(span.name) == "update";
   }
   EXPECT_EQ(updates, 2);
-  EXPECT_GT(launches, 100u);
+  double last = 0;
+  std::set<std::string> names;
+  for (const backend::ProfileLaunch& launch : record.launches) {
+    EXPECT_LE(launch.begin, launch.end) << launch.name;
+    names.insert(launch.name);
+    if (launch.stream != 0) continue;
+    EXPECT_LE(last, launch.begin) << launch.name << ": one after the other";
+    last = launch.end;
+    if (launch.span < 0) continue;
+    const backend::ProfileSpan& span = record.spans[static_cast<size_t>(launch.span)];
+    EXPECT_LE(span.device_begin, launch.begin) << span.name;
+    EXPECT_GE(span.device_end, launch.end) << span.name;
+  }
+  EXPECT_GT(record.launches.size(), 100u);
+  for (const char* name : {"copy", "fill", "copy host to device"}) EXPECT_TRUE(names.count(name));
+  // Kernels by their own names, and nothing of theirs that a reader could do without.
+  EXPECT_THAT(names, ::testing::Contains(::testing::StartsWith("forward_kernel<")));
+  EXPECT_THAT(names, ::testing::Contains(::testing::StartsWith("update_kernel<")));
+  for (const std::string& name : names)
+    EXPECT_THAT(name, ::testing::Not(::testing::HasSubstr("sing::")));
 }
 
 }  // namespace

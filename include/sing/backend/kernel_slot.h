@@ -54,6 +54,9 @@ class SING_API SlotBase {
   void set_raw(DeviceType device, AnyKernel kernel);
   void add_fast_raw(AnyKernel kernel, int priority, const char* name);
   [[noreturn]] void missing(DeviceType device) const;
+  /// A call on the CPU, as a launch of a profile; false, at the cost of a call: nobody wants it.
+  static bool begin_profiled();
+  void end_profiled(const char* implementation) const;
 
   const char* name_;
   std::array<AnyKernel, kDeviceTypes> kernels_{};
@@ -89,16 +92,19 @@ class KernelSlot : public SlotBase {
     const KernelPath path = kernel_path();
     if (path == KernelPath::none) return;
     calls_.fetch_add(1, std::memory_order_relaxed);
+    const bool profiled = device == DeviceType::cpu && begin_profiled();
     if (device == DeviceType::cpu && path == KernelPath::automatic) {
       for (size_t i = 0; i < fast_count_; ++i)
         if (reinterpret_cast<FastKernel>(fast_[i].kernel)(args)) {
           fast_calls_.fetch_add(1, std::memory_order_relaxed);
+          if (profiled) end_profiled(fast_[i].name);
           return;
         }
     }
     const auto kernel = reinterpret_cast<Kernel>(kernels_[static_cast<size_t>(device)]);
     if (kernel == nullptr) missing(device);
     kernel(args);
+    if (profiled) end_profiled("reference");
   }
 };
 

@@ -6,7 +6,9 @@
 #include <string_view>
 
 #include "sing/core/device.h"
+#include "sing/core/dtype.h"
 #include "sing/core/export.h"
+#include "sing/core/shape.h"
 
 // What memory is held for, and what an out-of-memory error says about it.
 namespace sing::backend {
@@ -37,7 +39,8 @@ class SING_API MemoryScope {
   const char* phase_before_;
 };
 
-/// Errors of this thread name the op `name`, a string literal, while it lives (the innermost).
+/// Errors of this thread name the op `name`, a string literal, while it lives (the innermost), and
+/// what that op has taken the addresses of.
 class SING_API OpScope {
  public:
   explicit OpScope(const char* name);
@@ -47,7 +50,15 @@ class SING_API OpScope {
 
  private:
   const char* before_;
+  int first_before_;
 };
+
+/// An op is about to read or write this; Tensor::raw and mutable_raw say so. A few nanoseconds.
+SING_API void note_operand(const void* data, const Shape& shape, DType dtype, bool written);
+/// For errors: "forward, blocks.3.norm1, layer_norm, f32 (8, 64, 384), f32 (384) -> f32 (8, 64,
+/// 384)": phase, layer and op of this thread, the operands of the op so far and, behind the arrow,
+/// its results. What is not known is left out.
+SING_API std::string place_text();
 
 /// The op of the innermost OpScope of this thread, or nullptr.
 SING_API const char* current_op();

@@ -2,7 +2,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "sing/core/device.h"
@@ -10,24 +9,49 @@
 #include "sing/core/export.h"
 #include "sing/core/shape.h"
 
-// Where the time of a thread goes: ops by their OpScope, phases by ProfileScope.
+// Where the time of a thread goes: ops by their OpScope, phases by ProfileScope, and each launch.
 namespace sing::backend {
 
-/// One op or phase. Times in seconds since the profile began; those of the device (its stream 0,
-/// from events in it) are the host's on the CPU. What lies between two launches of one op counts as
-/// its time: events see neither the kernels of a library call apart nor a gap inside an op.
+/// Bytes that are moved and operations (a multiply-add is two) of products, convolutions and
+/// attention. All zero: not known.
+struct Work {
+  int64_t read = 0, written = 0;
+  double flops = 0;
+  bool known() const { return read > 0 || written > 0 || flops > 0; }
+};
+
+/// A kernel, a call of a library, a copy or a fill; on the CPU a call of a kernel slot by an op.
+/// On a device the time between an event right before it and one right behind it: its own, if the
+/// host was ahead of the device; else it begins with the wait for the host to start it. Work is
+/// what the launch itself said, else that of the operands where the op ran nothing else on them.
+struct ProfileLaunch {
+  std::string name;
+  int span = -1;   ///< index of the innermost op or phase around it; -1: none
+  int stream = 0;  ///< 0 computes, 1 copies beside it
+  double begin = 0, end = 0;
+  Work work;
+};
+
+/// One op or phase. Times in seconds since the profile began; those of the device reach from the
+/// begin of its first launch on stream 0 to the end of its last, with the gaps in between (both 0:
+/// it launched nothing). On the CPU they are the host's.
 struct ProfileSpan {
   const char* name;
   const char* layer = nullptr;  ///< it belongs to
   int parent = -1;              ///< index of the span around it
   double begin = 0, end = 0;
   double device_begin = 0, device_end = 0;
-  std::vector<double> launches;  ///< device time at the end of each launch of this backend
-  /// Of the operands, each counted once and as a whole, however often a kernel touches them. What
-  /// is added to counts as written only.
-  int64_t bytes_read = 0, bytes_written = 0;
-  double flops = 0;      ///< multiply-adds times two of products, convolutions and attention
+  /// Bytes of the operands, each counted once and as a whole, however often a kernel touches them.
+  /// What is added to counts as written only.
+  Work work;
   std::string operands;  ///< "f32 (8, 64, 384), ..."; results behind "->"
+};
+
+struct ProfileRecord {
+  std::vector<ProfileSpan> spans;       ///< in order of their beginning
+  std::vector<ProfileLaunch> launches;  ///< in order of their end on the host
+  /// Of a device: what an interval around a fill of 256 bytes measures, in seconds.
+  double shortest = 0;
 };
 
 /// Takes down what this thread does while it lives. One at a time on a thread.
@@ -37,8 +61,8 @@ class SING_API Profile {
   ~Profile();
   Profile(const Profile&) = delete;
   Profile& operator=(const Profile&) = delete;
-  /// Ends it: waits for the device. In order of their beginning.
-  std::vector<ProfileSpan> finish();
+  /// Ends it: waits for the device.
+  ProfileRecord finish();
   struct Recorder;
 
  private:
@@ -59,10 +83,12 @@ SING_API bool profiling();
 /// A span begins or ends; OpScope and ProfileScope call these.
 void enter_span(const char* name);
 void leave_span();
-/// What the op at hand works on.
-SING_API void note_operand(const void* data, const Shape& shape, DType dtype, bool written);
 SING_API void note_flops(double flops);
-/// Behind each launch of a kernel on stream 0.
-SING_API void note_launch();
+/// What the next launch of this thread does, by those who know.
+SING_API void note_work(const Work& work);
+/// Right before and right behind what is queued on a stream (by its number). What throws in between
+/// leaves no launch.
+SING_API void begin_launch(int stream);
+SING_API void end_launch(std::string name, const Work& work = {});
 
 }  // namespace sing::backend

@@ -3,10 +3,10 @@
 #include <cstdio>
 #include <utility>
 
+#include "backend/cuda/kernel_name.h"
 #include "backend/cuda/switches.h"
 #include "kernels/cuda/random.h"
 #include "sing/backend/memory.h"
-#include "sing/backend/profile.h"
 #include "sing/core/error.h"
 
 namespace sing::cuda {
@@ -24,6 +24,41 @@ cudaMemcpyKind kind_of(backend::CopyKind kind) {
       return cudaMemcpyDeviceToDevice;
   }
   return cudaMemcpyDefault;
+}
+
+const char* name_of(backend::CopyKind kind) {
+  switch (kind) {
+    case backend::CopyKind::host_to_device:
+      return "copy host to device";
+    case backend::CopyKind::device_to_host:
+      return "copy device to host";
+    default:
+      return "copy";
+  }
+}
+
+/// What to do about an error. Some are found when a launch is asked for, others break the process
+/// some time after, at whatever is called next.
+std::string hint_for(cudaError_t status, bool waited) {
+  switch (status) {
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidDeviceFunction:
+      return "this backend was built for other GPUs (CMAKE_CUDA_ARCHITECTURES)";
+    case cudaErrorInvalidValue:
+    case cudaErrorInvalidConfiguration:
+    case cudaErrorLaunchOutOfResources:
+      return "this is a fault of SING; please report it with these lines";
+    default:
+      break;
+  }
+  // What a kernel does wrong while it runs: 700 to 799, a broken memory, and what has no name.
+  const bool asynchronous = (status >= 700 && status < 800) || status == 214 || status == 999;
+  if (!asynchronous) return {};
+  return waited
+             ? "the GPU does nothing more for this process; compute-sanitizer shows the place in "
+               "the kernel"
+             : "what was queued before may be the cause: SING_CUDA_SYNC=1 waits for each launch "
+               "and names its op";
 }
 
 }  // namespace
@@ -73,12 +108,20 @@ void Runtime::release(void* memory, size_t bytes, Stream stream) noexcept {
 void Runtime::copy(void* to, const void* from, size_t bytes, backend::CopyKind kind,
                    Stream stream) {
   if (bytes == 0) return;
+  launching(stream);
   check(cudaMemcpyAsync(to, from, bytes, kind_of(kind), native(stream)), "a copy");
+  launched(stream, [&] {
+    const auto count = static_cast<int64_t>(bytes);
+    const bool inside = kind == backend::CopyKind::device_to_device;
+    return Described{name_of(kind), {.read = inside ? count : 0, .written = count}};
+  });
 }
 
 void Runtime::fill_zero(void* to, size_t bytes, Stream stream) {
   if (bytes == 0) return;
+  launching(stream);
   check(cudaMemsetAsync(to, 0, bytes, native(stream)), "clearing memory");
+  launched(stream, [&] { return Described{"fill", {.written = static_cast<int64_t>(bytes)}}; });
 }
 
 Stream Runtime::stream(int index) {
@@ -141,21 +184,35 @@ cudaStream_t native(Stream stream) {
   return stream.handle ? static_cast<cudaStream_t>(stream.handle) : runtime().compute_stream();
 }
 
-void check(cudaError_t status, const char* what) {
+void check(cudaError_t status, const std::string& what) {
   if (status == cudaSuccess) return;
   cudaGetLastError();
   const std::string device = "cuda:" + std::to_string(std::max(0, runtime().index()));
-  const std::string words =
-      std::string(what) + " failed on " + device + ": " + cudaGetErrorString(status);
-  const char* op = backend::current_op();
+  const std::string words = what + " failed on " + device + ": " + cudaGetErrorString(status);
   if (status == cudaErrorMemoryAllocation)
     throw OutOfMemoryError("out of GPU memory", words, {}, "E0602");
-  throw BackendError(words, op ? op : "", "SING_CUDA_SYNC=1 shows the op it belongs to");
+  throw BackendError(words, backend::place_text(),
+                     hint_for(status, runtime().waits_after_launches()));
 }
 
-void launched(Stream stream) {
-  if (backend::profiling()) backend::note_launch();
-  if (runtime().waits_after_launches()) check(cudaStreamSynchronize(native(stream)), "a kernel");
+void launching(Stream stream) {
+  if (!backend::profiling()) return;
+  backend::begin_launch(native(stream) == runtime().compute_stream() ? 0 : 1);
+}
+
+void launched(Stream stream, const void* kernel, cudaError_t status) {
+  if (status != cudaSuccess) check(status, "launching " + kernel_name(kernel));
+  if (backend::profiling()) backend::end_launch(kernel_name(kernel));
+  status = wait_if_asked(stream);
+  if (status != cudaSuccess) check(status, kernel_name(kernel));
+}
+
+void note_launched(Described launch) {
+  backend::end_launch(std::move(launch.name), launch.work);
+}
+
+cudaError_t wait_if_asked(Stream stream) {
+  return runtime().waits_after_launches() ? cudaStreamSynchronize(native(stream)) : cudaSuccess;
 }
 
 DeviceKey device_key(const RandomKey& key) {

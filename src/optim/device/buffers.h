@@ -59,9 +59,13 @@ class PinnedRing {
   /// Queues the copy of `bytes` from `offset` of the buffer at hand.
   void copy(char* to, size_t offset, size_t bytes, Stream stream) {
     if (bytes == 0) return;
+    cuda::launching(stream);
     cuda::check(cudaMemcpyAsync(to + offset, data() + offset, bytes, cudaMemcpyHostToDevice,
                                 cuda::native(stream)),
                 "a copy");
+    cuda::launched(stream, [bytes] {
+      return cuda::Described{"copy host to device", {.written = static_cast<int64_t>(bytes)}};
+    });
     cuda::check(cudaEventRecord(slots_[at_].copied, cuda::native(stream)), "marking a copy");
     slots_[at_].used = true;
   }

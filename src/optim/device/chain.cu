@@ -23,6 +23,8 @@ DeviceChainPass::DeviceChainPass(const ParamTable& table, const StagePlan& plan,
       norms_(count_, device_),
       maps_(count_, device_) {
   add_rules(plan);
+  for (size_t i = 0; i < count_; ++i)
+    measured_.read += checked_bytes(table_.parameter(i).value.numel(), DType::f32);
   if (clips_units_) {
     weight_rows_ = DeviceArray<cuda::RowNumbers>(static_cast<size_t>(plan_.rows), device_);
     weight_cuts_ = DeviceArray<cuda::RowNumbers>(static_cast<size_t>(plan_.cuts), device_);
@@ -126,6 +128,7 @@ void DeviceChainPass::launch(const char* device, cuda::StepReport* report, doubl
                                       cuts_.data(),
                                       partials_.data(),
                                       norms_.data()};
+    backend::note_work(measured_);
     cuda::measure_tensors(measure);
     bool begins = true, again = false;
     for (const Segment& segment : segments_) {
@@ -148,6 +151,7 @@ void DeviceChainPass::launch(const char* device, cuda::StepReport* report, doubl
       weights.rows = weight_rows_.data();
       weights.cuts = weight_cuts_.data();
       weights.out = weight_norms_.data();
+      backend::note_work(measured_);
       cuda::measure_tensors(weights);
       launch_agc({{},
                   segment.agc->rule.a,

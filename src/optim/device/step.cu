@@ -1,5 +1,6 @@
 // DeviceStep on CUDA. The table of a step (records of all tensors, with the numbers of host and
 // step) is written to pinned memory and copied in one piece; kernels read it from device memory.
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -69,6 +70,22 @@ class PassRecorder final : public UpdateRecorder {
       r.gradient = r.value;
       finish(i, r);
     }
+  }
+
+  /// What the launch of a rule reads and writes, but for what one step in several does (LookAhead).
+  backend::Work work(int32_t rule) const {
+    backend::Work work;
+    for (size_t k = 0; k < tensors_.size(); ++k) {
+      const cuda::UpdateRecord& r = records_[k];
+      if (r.rule != rule) continue;
+      const Tensor& value = table_.parameter(tensors_[k]).value;
+      const int64_t bytes = checked_bytes(value.numel(), value.dtype());
+      const auto slots = std::ranges::count_if(r.slots, [](const void* s) { return s != nullptr; });
+      work.read += (2 + slots) * bytes;
+      work.written += ((last_ ? 1 : 0) + slots) * bytes;
+      if (r.working != nullptr) work.written += bytes / 2;
+    }
+    return work;
   }
 
  private:
@@ -198,10 +215,9 @@ class CudaStep final : public DeviceStep {
     char* const norms_at = answers_->data() + sizeof(cuda::StepReport);
     read(norms_at, norms_.data(), table_.size() * sizeof(double));
     // Whatever was queued is done with these by then.
-    cuda::check(
-        cudaMemsetAsync(report_.data(), 0, offsetof(cuda::StepReport, tensors), cuda::native({})),
-        "clearing memory");
-    backend::runtime(device_).synchronize({});
+    backend::DeviceRuntime& runtime = backend::runtime(device_);
+    runtime.fill_zero(report_.data(), offsetof(cuda::StepReport, tensors), {});
+    runtime.synchronize({});
     const cuda::StepReport found = report();
     statistics.global_norm = found.global_norm;
     statistics.found_nonfinite = found.nonfinite != 0;
@@ -272,13 +288,13 @@ class CudaStep final : public DeviceStep {
       args.tickets = use.tickets.data();
       args.record_count = static_cast<int32_t>(plan_.uses[index].tensors.size());
       args.rule = static_cast<int32_t>(rule);
+      if (backend::profiling()) backend::note_work(use.recorders[p]->work(args.rule));
       kernels[rule](args);
     }
   }
 
   void read(char* to, const void* from, size_t bytes) const {
-    cuda::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, cuda::native({})),
-                "a copy");
+    backend::runtime(device_).copy(to, from, bytes, backend::CopyKind::device_to_host, {});
   }
   const cuda::StepReport& report() const {
     return *reinterpret_cast<const cuda::StepReport*>(answers_->data());

@@ -30,14 +30,14 @@ void ProfileCallback::begin(Trainer& trainer) {
 }
 
 void ProfileCallback::end(Trainer& trainer) {
-  const std::vector<backend::ProfileSpan> spans = profile_->finish();
+  const backend::ProfileRecord record = profile_->finish();
   profile_.reset();
   head_.steps = trainer.counters().step - start_;
   try {
     make_directories(posix_file_system(), folder_);
     const std::string base = folder_ + "/" + fmt::format("steps-{:08}-{}", start_, head_.steps);
-    write_file_atomically(base + ".json", profile_trace(spans, head_));
-    write_file_atomically(base + ".txt", profile_table(spans, head_));
+    write_file_atomically(base + ".json", profile_trace(record, head_));
+    write_file_atomically(base + ".txt", profile_table(record, head_));
     console_.event("profile", {{"trace", base + ".json"}, {"table", base + ".txt"}},
                    "profile of " + std::to_string(head_.steps) + " steps: " + base +
                        ".txt; ui.perfetto.dev opens " + base + ".json");

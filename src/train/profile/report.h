@@ -1,13 +1,13 @@
 #pragma once
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "sing/backend/profile.h"
 
 namespace sing::train {
 
-/// What this device reaches when it does nothing else, measured right before a profile.
+/// What this device reaches when it does nothing else, measured right before a profile in the same
+/// process.
 struct Ceilings {
   double copy = 0;     ///< bytes a second, read and written
   double product = 0;  ///< floating-point operations a second of a square matrix product
@@ -24,14 +24,14 @@ struct ProfileHead {
   Ceilings ceilings;
 };
 
-/// In the trace event format that Perfetto and chrome://tracing open: the host's spans in one row,
-/// those of a device, and its launches, in rows of their own.
-SING_API std::string profile_trace(const std::vector<backend::ProfileSpan>& spans,
-                                   const ProfileHead& head);
+/// In the trace event format that Perfetto and chrome://tracing open. Rows: the host's spans; those
+/// of a device; its launches, each under its op; what runs on the copy stream beside them. On the
+/// CPU: spans, and below them calls of kernel slots.
+SING_API std::string profile_trace(const backend::ProfileRecord& record, const ProfileHead& head);
 
-/// Ops by the time they take themselves, without the ops inside them, of each phase: calls and
-/// milliseconds a step, share, bytes and operations a second and how much of the ceilings that is.
-SING_API std::string profile_table(const std::vector<backend::ProfileSpan>& spans,
-                                   const ProfileHead& head);
+/// Two tables for people, by time. Launches by op and name: how often and how long a step, bytes
+/// and operations of one, rates and how much of the ceilings that is, over those of which they are
+/// known. Ops by the time they take themselves, without the ops inside them, of each phase.
+SING_API std::string profile_table(const backend::ProfileRecord& record, const ProfileHead& head);
 
 }  // namespace sing::train

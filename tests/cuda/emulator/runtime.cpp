@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -23,11 +24,6 @@ struct EmulatedEvent {
   cudaStream_t stream = nullptr;  // it was recorded in last, and where
   uint64_t place = 0;
 };
-
-// As the driver's own errors, for what comes without a status: a launch.
-namespace sing::cuda {
-void check(cudaError_t status, const char* what);
-}
 
 namespace sing::emulator {
 namespace {
@@ -49,6 +45,15 @@ int number(const char* name, int otherwise) {
 bool refuses_capture(const std::string& where) {
   const char* text = std::getenv("SING_EMULATOR_NO_CAPTURE");
   return text != nullptr && text == where;
+}
+
+/// Whether SING_EMULATOR_FAIL plants a failure of this kind for `kernel`.
+bool planted(std::string_view kind, const void* kernel) {
+  const char* text = std::getenv("SING_EMULATOR_FAIL");
+  const char* name = nullptr;
+  if (text == nullptr || !std::string_view(text).starts_with(kind)) return false;
+  if (cudaFuncGetName(&name, kernel) != cudaSuccess) return false;
+  return std::string_view(name).find(text + kind.size()) != std::string_view::npos;
 }
 
 int current_device() {
@@ -107,9 +112,12 @@ cudaError_t dead() {
   return g_dead;
 }
 
-void launch(const void* kernel, dim3 blocks, dim3 threads, size_t shared, cudaStream_t stream,
-            std::function<void()> body) {
+cudaError_t launch(const void* kernel, dim3 blocks, dim3 threads, size_t shared,
+                   cudaStream_t stream, std::function<void()> body) {
   const Lock lock(runtime_mutex());
+  if (planted("refuse:", kernel)) return cudaErrorInvalidConfiguration;
+  if (planted("break:", kernel))
+    return submit(stream, {.run = [] { g_dead = cudaErrorIllegalAddress; }});
   const auto asked = g_dynamic_shared.find(kernel);
   if (shared >
       (asked == g_dynamic_shared.end() ? size_t{48} << 10 : static_cast<size_t>(asked->second)))
@@ -119,12 +127,10 @@ void launch(const void* kernel, dim3 blocks, dim3 threads, size_t shared, cudaSt
   const bool fresh = g_launched.insert(kernel).second;
   if (fresh && stream && stream->capturing && std::getenv("SING_EMULATOR_LAZY"))
     stream->capturing->broken = true;
-  cuda::check(foreign ? cudaErrorInvalidResourceHandle
-                      : submit(stream, {.run =
-                                            [blocks, threads, shared, body = std::move(body)] {
-                                              run_or_fail(blocks, threads, shared, body);
-                                            }}),
-              "a launch");
+  if (foreign) return cudaErrorInvalidResourceHandle;
+  return submit(stream, {.run = [blocks, threads, shared, body = std::move(body)] {
+                  run_or_fail(blocks, threads, shared, body);
+                }});
 }
 
 cudaError_t set_attribute(const void* kernel, cudaFuncAttribute attribute, int value) {
@@ -333,6 +339,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "no CUDA-capable device is detected";
     case cudaErrorInvalidResourceHandle:
       return "invalid resource handle";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
     case cudaErrorIllegalAddress:
       return "an illegal memory access was encountered";
     case cudaErrorStreamCaptureUnsupported:

@@ -6,8 +6,6 @@
 
 // What a step asks of a device, without one: SING_EMULATOR_TRACE=FILE appends a line for each
 // launch, copy, fill and library call, SING_EMULATOR_DRY=1 does none of their work.
-cudaError_t cudaFuncGetName(const char** name, const void* kernel);
-
 namespace sing::emulator {
 
 /// Whether launches are taken down, with the bytes they touch: device memory is then opened page by

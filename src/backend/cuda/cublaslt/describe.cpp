@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "sing/backend/memory.h"
 #include "sing/core/error.h"
 
 namespace sing::cuda::cublaslt {
@@ -81,8 +82,9 @@ cublasLtMatmulDescOpaque_t operation_of(const LibraryProduct& p, DType dtype,
 
 void check(cublasStatus_t status, const char* attempt) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  throw BackendError(std::string("cublaslt: cannot ") + attempt + ": " +
-                     cublasLtGetStatusString(status));
+  throw BackendError(
+      std::string("cublaslt: cannot ") + attempt + ": " + cublasLtGetStatusString(status),
+      backend::place_text());
 }
 
 void set_pointers(cublasLtMatmulDescOpaque_t& operation, const LibraryProduct& p,

@@ -7,7 +7,8 @@
 
 namespace sing::cuda::cublaslt {
 
-/// Throws BackendError "cublaslt: cannot <attempt>: <status>" unless successful.
+/// Throws BackendError "cublaslt: cannot <attempt>: <status>", with the op and its operands
+/// (backend::place_text), unless successful.
 void check(cublasStatus_t status, const char* attempt);
 
 /// A product with its descriptors and the algorithm chosen for it. Descriptors are plain values:

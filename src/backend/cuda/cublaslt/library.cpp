@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "backend/cuda/product_text.h"
 #include "backend/cuda/runtime.h"
 #include "backend/cuda/switches.h"
 #include "sing/core/error.h"
@@ -84,7 +85,7 @@ bool multiply(const LibraryProduct& p, DType dtype, DType c_dtype, const Library
   Library& library = Library::get();
   const auto product = library.find(p, dtype, c_dtype, operands);
   if (product == nullptr) return false;
-  library.run(*product, p, operands, stream);
+  library.run(*product, p, dtype, c_dtype, operands, stream);
   return true;
 }
 
@@ -142,13 +143,14 @@ std::shared_ptr<const Product> Library::choose(const LibraryProduct& p, DType dt
   return nullptr;
 }
 
-void Library::run(const Product& product, const LibraryProduct& p, const LibraryOperands& operands,
-                  Stream stream) {
+void Library::run(const Product& product, const LibraryProduct& p, DType dtype, DType c_dtype,
+                  const LibraryOperands& operands, Stream stream) {
   cublasLtMatmulDescOpaque_t operation = product.operation;
   cublasLtMatrixLayoutOpaque_t a = product.a, b = product.b, c = product.c;
   set_pointers(operation, p, operands);
   const float alpha = 1, beta = p.accumulate ? 1.0f : 0.0f;
   const auto multiply = [&](void* workspace) {
+    launching(stream);
     check(cublasLtMatmul(handle_, &operation, &alpha, operands.a, &a, operands.b, &b, &beta,
                          operands.c, &c, operands.d, &c, &product.algorithm, workspace,
                          product.workspace, native(stream)),
@@ -160,7 +162,7 @@ void Library::run(const Product& product, const LibraryProduct& p, const Library
     const Workspace workspace(product.workspace, stream);
     multiply(workspace.data());
   }
-  launched(stream);
+  launched(stream, [&] { return describe_product(p, dtype, c_dtype); });
 }
 
 }  // namespace sing::cuda::cublaslt

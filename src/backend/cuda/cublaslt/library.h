@@ -23,8 +23,8 @@ class Library {
   /// then remembered).
   std::shared_ptr<const Product> find(const LibraryProduct& p, DType dtype, DType c_dtype,
                                       const LibraryOperands& operands);
-  void run(const Product& product, const LibraryProduct& p, const LibraryOperands& operands,
-           Stream stream);
+  void run(const Product& product, const LibraryProduct& p, DType dtype, DType c_dtype,
+           const LibraryOperands& operands, Stream stream);
 
  private:
   Library();

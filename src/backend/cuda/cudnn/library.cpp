@@ -91,9 +91,10 @@ void Library::run(const Plan& plan, std::span<const std::pair<int64_t, void*>> t
   {
     const std::lock_guard lock(handle_mutex_);
     cudnn::check(cudnnSetStream(handle_, native(stream)), "choose a stream");
+    launching(stream);
     plan.run(handle_, tensors, workspace.data());
   }
-  launched(stream);
+  launched(stream, [&] { return Described{"cudnn " + plan.name(), {}}; });
 }
 
 }  // namespace sing::cuda::cudnn

@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 
+#include "sing/backend/memory.h"
 #include "sing/core/error.h"
 
 namespace sing::cuda::cudnn {
@@ -197,7 +198,8 @@ void Plan::run(cudnnHandle_t handle, std::span<const std::pair<int64_t, void*>> 
     check(cudnnBackendExecute(handle, plan_.get(), pack.get()),
           "run engine " + std::to_string(choice_.engine));
   } catch (const BackendError& error) {
-    throw BackendError(error.what(), name());
+    const std::string place = backend::place_text();
+    throw BackendError(error.what(), place + (place.empty() ? "" : ": ") + name());
   }
 }
 

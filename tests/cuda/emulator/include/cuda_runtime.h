@@ -53,13 +53,17 @@ enum cudaError_t : int {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidConfiguration = 9,
   cudaErrorInvalidMemcpyDirection = 21,
   cudaErrorInsufficientDriver = 35,
+  cudaErrorInvalidDeviceFunction = 98,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
+  cudaErrorNoKernelImageForDevice = 209,
   cudaErrorInvalidResourceHandle = 400,
   cudaErrorNotReady = 600,
   cudaErrorIllegalAddress = 700,
+  cudaErrorLaunchOutOfResources = 701,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901,
   cudaErrorStreamCaptureIsolation = 905,
@@ -135,6 +139,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 template <class Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute attribute, int value);
+cudaError_t cudaFuncGetName(const char** name, const void* kernel);
 
 // --- what a kernel calls -----------------------------------------------------------------------
 namespace sing::emulator {
@@ -142,9 +147,11 @@ namespace sing::emulator {
 using Place = std::source_location;
 
 /// Runs `body` once per thread, or adds it to the graph that `stream` is capturing. `kernel` is
-/// what cudaFuncSetAttribute knows it by.
-void launch(const void* kernel, dim3 blocks, dim3 threads, size_t shared, cudaStream_t stream,
-            std::function<void()> body);
+/// what cudaFuncSetAttribute knows it by. SING_EMULATOR_FAIL=refuse:TEXT plants a failure: kernels
+/// with TEXT in their name are refused (cudaErrorInvalidConfiguration); with break:TEXT such a
+/// kernel breaks the device instead of running (cudaErrorIllegalAddress, for good).
+cudaError_t launch(const void* kernel, dim3 blocks, dim3 threads, size_t shared,
+                   cudaStream_t stream, std::function<void()> body);
 cudaError_t set_attribute(const void* kernel, cudaFuncAttribute attribute, int value);
 void* dynamic_shared();
 void block_barrier(const Place& place);

@@ -7,8 +7,8 @@ namespace sing::cuda {
 cudaStream_t native(Stream stream) {
   return static_cast<cudaStream_t>(stream.handle);
 }
-void check(cudaError_t, const char*) {}
-void launched(Stream) {}
+void launching(Stream) {}
+void launched(Stream, const void*, cudaError_t) {}
 }  // namespace sing::cuda
 
 namespace sing::emulator_cases {
