@@ -28,4 +28,7 @@ struct Context {
 
 extern constinit thread_local Context t_context;
 
+/// Whether the innermost op of this thread has begun a launch and not ended it; of a profile.
+bool in_launch();
+
 }  // namespace sing::backend

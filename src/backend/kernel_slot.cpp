@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "sing/backend/profile.h"
+#include "backend/context.h"
 #include "sing/core/error.h"
 
 namespace sing::backend {
@@ -57,7 +57,7 @@ void SlotBase::add_fast_raw(AnyKernel kernel, int priority, const char* name) {
 }
 
 bool SlotBase::begin_profiled() {
-  if (!profiling()) return false;
+  if (!profiling() || in_launch()) return false;  // a kernel that calls others is one launch
   begin_launch(0);
   return true;
 }

@@ -255,6 +255,12 @@ void begin_launch(int stream) {
   r.begun.push_back({stream, mark, r.now()});
 }
 
+bool in_launch() {
+  if (!profiling()) return false;
+  const Profile::Recorder& r = *t_context.recorder;
+  return r.begun.size() > (r.open.empty() ? 0 : r.open.back().depth);
+}
+
 void end_launch(std::string name, const Work& work) {
   if (!profiling() || t_context.recorder->begun.empty()) return;
   Profile::Recorder& r = *t_context.recorder;

@@ -56,6 +56,21 @@ TEST(Profile, OperandsBytesAndOperationsOfAnOp) {
   EXPECT_LE(gemm.end, linear->end);
 }
 
+/// A product by parts calls the slot again for each.
+TEST(Profile, AKernelThatCallsOthersIsOneLaunch) {
+  Tensor y = Tensor::empty({4});
+  Profile profile({});
+  {
+    const backend::OpScope op("outer");
+    backend::begin_launch(0);
+    y.fill(1);  // a call of a slot
+    backend::end_launch("whole");
+  }
+  const ProfileRecord record = profile.finish();
+  ASSERT_EQ(record.launches.size(), 1u);
+  EXPECT_EQ(record.launches[0].name, "whole");
+}
+
 /// An op of which `launches` ask for the operands noted before them.
 ProfileRecord an_op(const std::vector<std::pair<std::string, backend::Work>>& launches) {
   const float x = 0, y = 0;
@@ -285,7 +300,7 @@ TEST(ProfileCallback, WritesTraceAndTableAndChangesNothing) {
   EXPECT_GT(layer_norms, 2);
   const std::string table = text_of("trace/steps-00000001-2.txt");
   EXPECT_THAT(table, HasSubstr("backward/linear"));
-  EXPECT_THAT(table, ContainsRegex("\nlayer_norm: layer_norm_fwd \\["));
+  EXPECT_THAT(table, ContainsRegex("\nlayer_norm: layer_norm_forward \\["));
 }
 
 }  // namespace
