@@ -22,6 +22,7 @@ inline Described describe_product(const LibraryProduct& p, DType dtype, DType c_
   if (p.activation == LibraryActivation::relu) text.name += " relu";
   if (p.activation == LibraryActivation::gelu_tanh) text.name += " gelu";
   if (p.keeps_input) text.name += " kept";
+  if (p.bias_grad) text.name += " +bias gradient";
   if (p.accumulate) text.name += " +=";
   const auto in = static_cast<int64_t>(size_of(dtype));
   const auto out = static_cast<int64_t>(size_of(c_dtype));
