@@ -82,35 +82,35 @@ TEST(CudaError, AndOfAnOpOnTheWayBack) {
   EXPECT_EQ(error->where(), "backward, linear, f32 (4, 8), f32 (8, 24) -> f32 (4, 24)");
 }
 
-TEST(CudaError, WhatBreaksWhileItRunsIsFoundLaterAndSaysHowToFindItsOp) {
-  if (!emulated()) GTEST_SKIP() << "failures are planted in the emulator";
-  const Tensor x = Tensor::full({4, 24}, 1, kThere);
-  const auto error = error_of("break:unary_kernel", [&] {
-    ops::square(x);
-    ops::linear(x, x);
-  });
-  ASSERT_TRUE(error);
-  EXPECT_THAT(error->what(), HasSubstr("an illegal memory access was encountered"));
-  EXPECT_THAT(error->where(), StartsWith("linear, f32 (4, 24)"));
-  EXPECT_THAT(error->hint(), HasSubstr("SING_CUDA_SYNC=1"));
-}
-
-/// SING_CUDA_SYNC is read when the device starts: a process of its own. What the program prints is
-/// what people see.
-TEST(CudaError, WithSyncTheProgramNamesTheOpThatBrokeTheDevice) {
+/// A device that broke stays so: a process of its own. What the program prints is what people see.
+Finished broken_run(const std::vector<std::string>& environment) {
   const TemporaryFolder folder;
   std::ofstream(folder / "toy.yaml") << toy_config();
-  const Finished run = run_program(
+  std::vector<std::string> all = {"SING_BACKEND_PATH=" SING_BINARY_DIR
+                                  "/tests/plugins/libsing_cuda_emulated.so",
+                                  "SING_EMULATOR_FAIL=break:backward_kernel"};
+  all.insert(all.end(), environment.begin(), environment.end());
+  return run_program(
       "sing-train",
       {"-c", folder / "toy.yaml", "-o", folder / "runs", "--device", "cuda", "--max-steps", "1"},
-      {"SING_BACKEND_PATH=" SING_BINARY_DIR "/tests/plugins/libsing_cuda_emulated.so",
-       "SING_CUDA_SYNC=1", "SING_EMULATOR_FAIL=break:backward_kernel"});
+      all);
+}
+
+TEST(CudaError, WithSyncItNamesTheOpThatBrokeTheDevice) {
+  const Finished run = broken_run({"SING_CUDA_SYNC=1"});
   EXPECT_EQ(run.code, 1);
   EXPECT_THAT(run.error, HasSubstr("error[E0104]: backward_kernel<f32, 4> failed on cuda:0: an "
                                    "illegal memory access was encountered\n"
                                    "  backward, mse_loss, f32 (4, 1, 24, 24), f32 (4, 1, 24, 24), "
                                    "f32 () -> f32 (4, 1, 24, 24)\n"));
   EXPECT_THAT(run.error, HasSubstr("compute-sanitizer"));
+}
+
+TEST(CudaError, WithoutItSaysHowToFindThatOp) {
+  const Finished run = broken_run({"SING_EMULATOR_STREAMS=late"});
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(run.error, HasSubstr("an illegal memory access was encountered"));
+  EXPECT_THAT(run.error, HasSubstr("SING_CUDA_SYNC=1 waits for each launch and names its op"));
 }
 
 TEST(KernelName, WithoutWhatAReaderKnows) {
