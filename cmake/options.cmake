@@ -28,6 +28,9 @@ if(PROJECT_IS_TOP_LEVEL)
   endif()
 endif()
 
+# There are no modules here; newer CMake would read every source once more to look for them.
+set(CMAKE_CXX_SCAN_FOR_MODULES OFF)
+
 # Compile settings of all our targets; never exported.
 add_library(sing_build INTERFACE)
 target_compile_features(sing_build INTERFACE cxx_std_20)

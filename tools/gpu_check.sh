@@ -299,10 +299,11 @@ stage_long() {
 # --- one after the other ---------------------------------------------------------------------------
 limit_of() {  # seconds
   case $1 in
-    build) echo "$(fast 1800 400)" ;;
+    build) echo "$(fast 1800 $((400 + 8000 / $(nproc))))" ;;
     machine | ceilings | optim | resume) echo 60 ;;
     ops | bench | step) echo 90 ;;
-    train | peers) echo 150 ;;
+    train) echo 150 ;;
+    peers) echo 480 ;;  # compiling for PyTorch takes minutes
     memcheck | racecheck) echo 180 ;;
     long) echo $((2 * 60 * minutes + 60)) ;;
   esac
