@@ -97,7 +97,9 @@ if(SING_HAS_CUDA)
 
   sing_optim_wrappers(optim_wrappers ${CMAKE_CURRENT_BINARY_DIR}/cuda_optim cu)
   # No contraction: values are those of the CPU, and memory is what the time goes to.
-  set_source_files_properties(${optim_wrappers} PROPERTIES COMPILE_OPTIONS -fmad=false)
+  set(plain_sums ${SING_CUDA_KERNELS})
+  list(FILTER plain_sums INCLUDE REGEX "/optim_[a-z_]*\\.cu$")
+  set_source_files_properties(${optim_wrappers} ${plain_sums} PROPERTIES COMPILE_OPTIONS -fmad=false)
   set(form MODULE)
   if(SING_CUDA_LINK STREQUAL "builtin")
     set(form OBJECT)
