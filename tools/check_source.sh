@@ -25,4 +25,13 @@ gate "an abort or exit in the library" '\b(abort|exit|_exit|quick_exit) *\(' 'sr
 gate "a catch-all that goes on" 'catch \(\.\.\.\) *\{ *\}' 'src' 'include'
 gate "a thread_local in the CUDA backend, which the tests' emulator takes for shared memory" \
   '\bthread_local\b' 'kernels/cuda' 'src/backend/cuda'
+# So that the registers of a block always suffice, and no launch has more threads than were meant.
+found=$(git grep -nE -A1 '__global__ ' -- 'kernels/cuda' 'src/optim/device' |
+  awk '/__global__ / { line = $0; open = !/__launch_bounds__\(/; next }
+       open { if (!/__launch_bounds__\(/) print line; open = 0 } END { if (open) print line }')
+if [ -n "$found" ]; then
+  echo "a kernel without __launch_bounds__:"
+  echo "$found"
+  status=1
+fi
 exit $status

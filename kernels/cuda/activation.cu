@@ -11,7 +11,8 @@ using kernels::Epilogue;
 
 /// 16 bytes per thread of memory without gaps.
 template <class T, Epilogue kEpilogue>
-__global__ void dense_activation_kernel(T* to, const T* from, int64_t n) {
+__global__ void __launch_bounds__(kBlockThreads)
+    dense_activation_kernel(T* to, const T* from, int64_t n) {
   constexpr int N = kPack<T>;
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * N;
   if (i + N <= n) {
@@ -26,8 +27,9 @@ __global__ void dense_activation_kernel(T* to, const T* from, int64_t n) {
 }
 
 template <class T, Epilogue kEpilogue>
-__global__ void activation_kernel(T* to, const T* from, int64_t elements, int64_t m, int64_t n,
-                                  int64_t row, int64_t batch) {
+__global__ void __launch_bounds__(kBlockThreads)
+    activation_kernel(T* to, const T* from, int64_t elements, int64_t m, int64_t n, int64_t row,
+                      int64_t batch) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= elements) return;
   const int64_t at = i / n / m * batch + i / n % m * row + i % n;
@@ -43,11 +45,11 @@ void run(const ActivationPass& a) {
   const T* from = static_cast<const T*>(a.from);
   if (dense && aligned_for_packs(16, to, from))
     launch(dense_activation_kernel<T, kEpilogue>,
-           grid_for((elements + kPack<T> - 1) / kPack<T>, 256, INT32_MAX), a.stream, to, from,
-           elements);
+           grid_for((elements + kPack<T> - 1) / kPack<T>, kBlockThreads, INT32_MAX), a.stream, to,
+           from, elements);
   else
-    launch(activation_kernel<T, kEpilogue>, grid_for(elements, 256, INT32_MAX), a.stream, to, from,
-           elements, a.m, a.n, a.row, a.batch);
+    launch(activation_kernel<T, kEpilogue>, grid_for(elements, kBlockThreads, INT32_MAX), a.stream,
+           to, from, elements, a.m, a.n, a.row, a.batch);
 }
 
 }  // namespace

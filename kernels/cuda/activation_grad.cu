@@ -46,7 +46,7 @@ struct Job {
 };
 
 template <class T, int N, Epilogue kEpilogue>
-__global__ void activation_grad_kernel(Job<T> job) {
+__global__ void __launch_bounds__(kColumnThreads, 2) activation_grad_kernel(Job<T> job) {
   const ColumnPlace place(job.rows, job.rows_per_block, job.across);
   double sums[1][N] = {};
   if (place.pack * N < job.cols)

@@ -43,7 +43,7 @@ SING_DEVICE void add_to(G* to, const float (&sum)[N], uint32_t count) {
 }
 
 template <class T, class G, int N>
-__global__ void add_pieces_kernel(Problem<T, G> p) {
+__global__ void __launch_bounds__(kThreads) add_pieces_kernel(Problem<T, G> p) {
   const uint32_t unit = p.unit();
   if (unit >= p.columns.units) return;
   const Offsets<2> at = offsets_of(p.columns, unit);
@@ -99,7 +99,7 @@ __global__ void add_pieces_kernel(Problem<T, G> p) {
 
 /// The rows that go over pieces: the block of the piece in which one begins adds its parts.
 template <class T, class G, int N>
-__global__ void join_pieces_kernel(Problem<T, G> p) {
+__global__ void __launch_bounds__(kThreads) join_pieces_kernel(Problem<T, G> p) {
   const uint32_t unit = p.unit();
   const int64_t piece = p.piece(), begin = piece * kPiece, end = begin + kPiece;
   if (unit >= p.columns.units || end >= p.n) return;

@@ -32,7 +32,8 @@ __global__ void __launch_bounds__(kWarps* kWarp, kWarps == 4 ? 2 : 1)
 
 /// grad_q = scale * the sum of what the blocks of keys have left, eight numbers per thread.
 template <int kKeys>
-__global__ void add_parts_kernel(OnePassOperands o, AttentionShape s) {
+__global__ void __launch_bounds__(kBlockThreads)
+    add_parts_kernel(OnePassOperands o, AttentionShape s) {
   const int64_t chunks = s.dim / 8, blocks = (s.keys + kKeys - 1) / kKeys;
   const int64_t all = o.heads * s.queries * chunks;
   for (int64_t at = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; at < all;

@@ -189,9 +189,10 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 /// delta[b, h, i] = grad . out of a row: what softmax takes from the gradient of each weight.
 template <class T>
-__global__ void delta_kernel(const T* grad_data, const T* out_data, float* delta,
-                             kernels::HeadStrides grad_strides, kernels::HeadStrides out_strides,
-                             AttentionShape s) {
+__global__ void __launch_bounds__(kThreads)
+    delta_kernel(const T* grad_data, const T* out_data, float* delta,
+                 kernels::HeadStrides grad_strides, kernels::HeadStrides out_strides,
+                 AttentionShape s) {
   const int64_t row = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / kWarp;
   const bool inside = row < s.batch * s.heads * s.queries;
   const int64_t i = row % s.queries, h = row / s.queries % s.heads, b = row / s.queries / s.heads;

@@ -5,8 +5,8 @@
 namespace sing::cuda {
 namespace {
 
-__global__ void inverse_std_kernel(const void* var, DType dtype, double* inverse_std, int64_t n,
-                                   double eps) {
+__global__ void __launch_bounds__(kBlockThreads)
+    inverse_std_kernel(const void* var, DType dtype, double* inverse_std, int64_t n, double eps) {
   const int64_t c = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (c >= n) return;
   const double v = dtype == DType::f64 ? static_cast<const double*>(var)[c]
@@ -44,7 +44,7 @@ struct Backward {
   const double *mean, *inverse_std, *sum_grad, *sum_grad_xhat;
   const void* weight;
   DType dtype;
-  double count;
+  double per_count;  // 1 / elements of a channel: a division of f64 takes as long as all the rest
 
   struct Channel {
     float mean, scale, centre, slope;
@@ -54,8 +54,8 @@ struct Backward {
   };
   SING_DEVICE Channel channel(int64_t c) const {
     const float scale = static_cast<float>(inverse_std[c]) * parameter(weight, dtype, c, 1);
-    return {static_cast<float>(mean[c]), scale, static_cast<float>(sum_grad[c] / count),
-            static_cast<float>(sum_grad_xhat[c] * inverse_std[c] / count)};
+    return {static_cast<float>(mean[c]), scale, static_cast<float>(sum_grad[c] * per_count),
+            static_cast<float>(sum_grad_xhat[c] * inverse_std[c] * per_count)};
   }
 };
 /// Backward through statistics that were constants.
@@ -75,7 +75,8 @@ struct Scale {
 };
 
 template <class T, int N, class Map>
-__global__ void map_columns_kernel(T* y, const T* a, const T* b, Pieces p, Map map) {
+__global__ void __launch_bounds__(kColumnThreads, 2)
+    map_columns_kernel(T* y, const T* a, const T* b, Pieces p, Map map) {
   const ColumnPlace place(p.rows, p.per_chunk, p.across);
   if (place.pack * N >= p.channels) return;
   typename Map::Channel channels[N];
@@ -104,8 +105,8 @@ __global__ void map_columns_kernel(T* y, const T* a, const T* b, Pieces p, Map m
 
 /// Pack by pack through the whole tensor; a pack lies in one channel.
 template <class T, int N, class Map>
-__global__ void map_pieces_kernel(T* y, const T* a, const T* b, BatchNormGeometry g, int64_t packs,
-                                  Map map) {
+__global__ void __launch_bounds__(kBlockThreads)
+    map_pieces_kernel(T* y, const T* a, const T* b, BatchNormGeometry g, int64_t packs, Map map) {
   const int64_t at = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (at >= packs) return;
   const int64_t plane = quotient(at * N, g.inner);
@@ -130,8 +131,8 @@ void map_elements(DType dtype, const BatchNormGeometry& g, void* y, const void* 
       const Pieces p = pieces_of(g, N);
       launch(map_columns_kernel<T, N, Map>, p.grid, stream, to, first, second, p, map);
     } else {
-      launch(map_pieces_kernel<T, N, Map>, grid_for(n / N, 256, INT32_MAX), stream, to, first,
-             second, g, n / N, map);
+      launch(map_pieces_kernel<T, N, Map>, grid_for(n / N, kBlockThreads, INT32_MAX), stream, to,
+             first, second, g, n / N, map);
     }
   };
   with_pack(dtype, g, run, y, a, b);
@@ -153,7 +154,7 @@ void bwd_apply(const kernels::BatchNormBwdApplyArgs& args) {
                      args.sum_grad_xhat,
                      args.weight,
                      args.param_dtype,
-                     static_cast<double>(args.g.outer * args.g.inner)};
+                     1 / static_cast<double>(args.g.outer * args.g.inner)};
   map_elements(args.dtype, args.g, args.grad_x, args.grad_y, args.x, map, args.stream);
 }
 

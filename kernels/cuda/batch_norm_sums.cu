@@ -32,7 +32,7 @@ struct StatsJob {
 };
 
 template <class T, int N>
-__global__ void stats_columns_kernel(StatsJob<T> job) {
+__global__ void __launch_bounds__(kColumnThreads, 2) stats_columns_kernel(StatsJob<T> job) {
   const Pieces& p = job.pieces;
   const ColumnPlace place(p.rows, p.per_chunk, p.across);
   Shifted sums[N] = {};
@@ -87,7 +87,7 @@ __global__ void stats_columns_kernel(StatsJob<T> job) {
 }
 
 template <class T, int N>
-__global__ void stats_pieces_kernel(StatsJob<T> job) {
+__global__ void __launch_bounds__(kColumnThreads, 2) stats_pieces_kernel(StatsJob<T> job) {
   const Pieces& p = job.pieces;
   const PiecePlace<N> place(p);
   Shifted sums{};
@@ -154,12 +154,10 @@ struct StatsOutput {
   }
 };
 
-/// 32 channels per block; 32 threads share the chunks of each.
-__global__ void finish_stats_kernel(const double* partial, Pieces p, int pack, StatsOutput output) {
-  __shared__ double buffer[kWarp][kWarp + 1], mean[kWarp];
-  const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
-  const int64_t channel = static_cast<int64_t>(blockIdx.x) * kWarp + x;
-  const int64_t own = static_cast<int64_t>(blockIdx.x) * kWarp + y;  // after the exchange
+/// kFinishColumns channels per block; kFinishDeep threads share the chunks of each.
+__global__ void __launch_bounds__(kFinishThreads)
+    finish_stats_kernel(const double* partial, Pieces p, int pack, StatsOutput output) {
+  const int64_t channel = static_cast<int64_t>(blockIdx.x) * kFinishColumns + threadIdx.x;
   const double total = static_cast<double>(p.rows * pack);
   const auto count = [&](int64_t chunk) {
     const int64_t rest = p.rows - chunk * p.per_chunk;
@@ -168,29 +166,20 @@ __global__ void finish_stats_kernel(const double* partial, Pieces p, int pack, S
   double sum = 0;
   if (channel < p.channels)
 #pragma unroll 8
-    for (int64_t chunk = y; chunk < p.chunks; chunk += kWarp)
+    for (int64_t chunk = threadIdx.y; chunk < p.chunks; chunk += kFinishDeep)
       sum += count(chunk) * partial[chunk * 2 * p.channels + channel];
-  buffer[y][x] = sum;
-  __syncthreads();
-  const double own_mean = warp_reduce(buffer[x][y]) / total;
-  if (x == 0) mean[y] = own_mean;
-  __syncthreads();
+  const double mean = finish_sum(sum) / total;
   sum = 0;
   if (channel < p.channels)
 #pragma unroll 8
-    for (int64_t chunk = y; chunk < p.chunks; chunk += kWarp) {
-      const double d = partial[chunk * 2 * p.channels + channel] - mean[x];
+    for (int64_t chunk = threadIdx.y; chunk < p.chunks; chunk += kFinishDeep) {
+      const double d = partial[chunk * 2 * p.channels + channel] - mean;
       sum += partial[(chunk * 2 + 1) * p.channels + channel] + count(chunk) * d * d;
     }
-  buffer[y][x] = sum;
-  __syncthreads();
-  const double squares = warp_reduce(buffer[x][y]);
-  if (x == 0 && own < p.channels) output(own, own_mean, squares, total);
+  const double squares = finish_sum(sum);
+  if (threadIdx.y == 0 && channel < p.channels) output(channel, mean, squares, total);
 }
 
-Grid warp_square(int64_t columns) {
-  return {dim3(static_cast<unsigned>((columns + kWarp - 1) / kWarp)), dim3(kWarp, kWarp), 0};
-}
 size_t partial_bytes(const Pieces& p) {
   return static_cast<size_t>(p.chunks * 2 * p.channels) * sizeof(double);
 }
@@ -208,7 +197,7 @@ void stats(const kernels::BatchNormStatsArgs& args) {
     const StatsOutput output{args.mean,        args.inverse_std,   args.running_mean,
                              args.running_var, args.running_dtype, args.eps,
                              args.momentum};
-    launch(finish_stats_kernel, warp_square(p.channels), args.stream, job.partial, p,
+    launch(finish_stats_kernel, finish_grid(p.channels), args.stream, job.partial, p,
            args.g.inner == 1 ? 1 : N, output);
   };
   with_pack(args.dtype, args.g, run, args.x);
@@ -230,7 +219,7 @@ struct SumsOutput {
 };
 
 template <class T, int N>
-__global__ void sums_columns_kernel(SumsJob<T> job) {
+__global__ void __launch_bounds__(kColumnThreads, 2) sums_columns_kernel(SumsJob<T> job) {
   const Pieces& p = job.pieces;
   const ColumnPlace place(p.rows, p.per_chunk, p.across);
   double sums[2][N] = {};
@@ -274,7 +263,7 @@ __global__ void sums_columns_kernel(SumsJob<T> job) {
 }
 
 template <class T, int N>
-__global__ void sums_pieces_kernel(SumsJob<T> job) {
+__global__ void __launch_bounds__(kColumnThreads, 2) sums_pieces_kernel(SumsJob<T> job) {
   const Pieces& p = job.pieces;
   const PiecePlace<N> place(p);
   const float mean = static_cast<float>(job.mean[place.channel]);

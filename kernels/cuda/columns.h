@@ -84,34 +84,57 @@ SING_DEVICE void add_columns(const double (&values)[Q][N], Done done) {
   if (own < wide * N) done(own % wide * N + own / wide, sums);
 }
 
+/// Columns of a block that adds chunks, and the threads that share those of one column. There are
+/// few sums (some hundred chunks of a few hundred columns): many small blocks, each of whose
+/// threads has its few loads under way at once.
+inline constexpr int kFinishColumns = 8, kFinishDeep = 64;
+inline constexpr int kFinishThreads = kFinishColumns * kFinishDeep;
+inline Grid finish_grid(int64_t cols) {
+  return {dim3(static_cast<unsigned>((cols + kFinishColumns - 1) / kFinishColumns)),
+          dim3(kFinishColumns, kFinishDeep), 0};
+}
+
+/// The sum over the threads of such a block that share a column; to be used in every thread. In the
+/// order of lanes, then of warps.
+SING_DEVICE double finish_sum(double value) {
+  constexpr int kWarps = kFinishThreads / kWarp;
+  __shared__ double partial[kWarps][kFinishColumns];
+  const int thread = static_cast<int>(threadIdx.y) * kFinishColumns + static_cast<int>(threadIdx.x);
+#pragma unroll
+  for (int offset = kFinishColumns; offset < kWarp; offset *= 2)
+    value += __shfl_xor_sync(0xffffffffu, value, offset);
+  __syncthreads();  // a call before this one may still be read
+  if (thread % kWarp < kFinishColumns) partial[thread / kWarp][threadIdx.x] = value;
+  __syncthreads();
+  value = 0;
+#pragma unroll
+  for (int w = 0; w < kWarps; ++w) value += partial[w][threadIdx.x];
+  return value;
+}
+
 /// partial is [chunks, Q, cols] of f32 or f64: calls finish(column, sums) with the Q sums over the
 /// chunks.
 template <int Q, class P, class Finish>
-__global__ void finish_columns_kernel(const P* partial, int64_t chunks, int64_t cols,
-                                      Finish finish) {
-  __shared__ double buffer[Q][kWarp][kWarp + 1];
-  const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
-  const int64_t first = static_cast<int64_t>(blockIdx.x) * kWarp;
+__global__ void __launch_bounds__(kFinishThreads)
+    finish_columns_kernel(const P* partial, int64_t chunks, int64_t cols, Finish finish) {
+  const int64_t column = static_cast<int64_t>(blockIdx.x) * kFinishColumns + threadIdx.x;
   double sums[Q] = {};
-  if (first + x < cols)
+  if (column < cols)
 #pragma unroll 8
-    for (int64_t chunk = y; chunk < chunks; chunk += kWarp)
+    for (int64_t chunk = threadIdx.y; chunk < chunks; chunk += kFinishDeep)
 #pragma unroll
       for (int q = 0; q < Q; ++q)
-        sums[q] += static_cast<double>(partial[(chunk * Q + q) * cols + first + x]);
+        sums[q] += static_cast<double>(partial[(chunk * Q + q) * cols + column]);
 #pragma unroll
-  for (int q = 0; q < Q; ++q) buffer[q][y][x] = sums[q];
-  __syncthreads();
-#pragma unroll
-  for (int q = 0; q < Q; ++q) sums[q] = warp_reduce(buffer[q][x][y]);
-  if (x == 0 && first + y < cols) finish(first + y, sums);
+  for (int q = 0; q < Q; ++q) sums[q] = finish_sum(sums[q]);
+  if (threadIdx.y == 0 && column < cols) finish(column, sums);
 }
 
 template <int Q, class P, class Finish>
 void finish_columns(const P* partial, int64_t chunks, int64_t cols, const Finish& finish,
                     Stream stream) {
-  const Grid grid{dim3(static_cast<unsigned>((cols + kWarp - 1) / kWarp)), dim3(kWarp, kWarp), 0};
-  launch(finish_columns_kernel<Q, P, Finish>, grid, stream, partial, chunks, cols, finish);
+  launch(finish_columns_kernel<Q, P, Finish>, finish_grid(cols), stream, partial, chunks, cols,
+         finish);
 }
 
 /// out[i] = value, or += where `accumulate`, for a floating dtype known at run time.

@@ -328,8 +328,8 @@ int64_t splits_of(const Product& p) {
 /// The gradient = or += the sums of `splits` partials, each in the order (output channel, kernel
 /// row, kernel column, input channel).
 template <class G>
-__global__ void sum_partials_kernel(Sizes s, G* to, const float* partial, int64_t n, int64_t splits,
-                                    bool add) {
+__global__ void __launch_bounds__(kThreads)
+    sum_partials_kernel(Sizes s, G* to, const float* partial, int64_t n, int64_t splits, bool add) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= n) return;
   float sum = 0;

@@ -9,7 +9,7 @@ namespace {
 constexpr int kThreads = 128;
 using Words = Pack<uint32_t, 4>;
 
-__global__ void copy_many_kernel(const kernels::CopyItem* items) {
+__global__ void __launch_bounds__(kThreads) copy_many_kernel(const kernels::CopyItem* items) {
   const kernels::CopyItem item = items[blockIdx.x];
   const bool packs = reinterpret_cast<uintptr_t>(item.to) % sizeof(Words) == 0 &&
                      reinterpret_cast<uintptr_t>(item.from) % sizeof(Words) == 0;

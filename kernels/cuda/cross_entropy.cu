@@ -63,7 +63,7 @@ struct ForwardJob {
 };
 
 template <class T, class I, int kThreads>
-__global__ void forward_kernel(ForwardJob<T, I> job) {
+__global__ void __launch_bounds__(kRowBlock<kThreads>) forward_kernel(ForwardJob<T, I> job) {
   constexpr int N = kPack<T>;
   const int own = static_cast<int>(threadIdx.x) % kThreads;
   const int64_t row =
@@ -142,9 +142,12 @@ __global__ void forward_kernel(ForwardJob<T, I> job) {
   if (job.loss != nullptr) job.loss[row] = static_cast<float>(loss);
 }
 
+constexpr int kFinishThreads = 1024;
+
 /// One block: how many rows count, and the sum or mean of their losses; nullptr: not wanted.
-__global__ void finish_kernel(const double* row_loss, const double* row_scale, int64_t rows,
-                              double* count, float* loss, bool mean) {
+__global__ void __launch_bounds__(kFinishThreads)
+    finish_kernel(const double* row_loss, const double* row_scale, int64_t rows, double* count,
+                  float* loss, bool mean) {
   double sum = 0, counted = 0;
 #pragma unroll 4
   for (int64_t row = threadIdx.x; row < rows; row += blockDim.x) {
@@ -186,8 +189,8 @@ void forward(const kernels::CrossEntropyFwdArgs& args) {
                args.stream, job);
     });
   });
-  launch(finish_kernel, Grid{dim3(1), dim3(1024), 0}, args.stream, args.row_loss, args.row_scale,
-         args.rows, args.count, each ? nullptr : static_cast<float*>(args.loss),
+  launch(finish_kernel, Grid{dim3(1), dim3(kFinishThreads), 0}, args.stream, args.row_loss,
+         args.row_scale, args.rows, args.count, each ? nullptr : static_cast<float*>(args.loss),
          args.reduction == Reduction::mean);
 }
 
@@ -204,7 +207,7 @@ struct BackwardJob {
 };
 
 template <class T, class I, int kThreads>
-__global__ void backward_kernel(BackwardJob<T, I> job) {
+__global__ void __launch_bounds__(kRowBlock<kThreads>) backward_kernel(BackwardJob<T, I> job) {
   constexpr int N = kPack<T>;
   const int own = static_cast<int>(threadIdx.x) % kThreads;
   const int64_t row =

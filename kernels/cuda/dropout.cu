@@ -13,8 +13,8 @@ constexpr int kThreads = 256;
 constexpr int kPacks = 2;
 
 template <class T, bool kPacked>
-__global__ void dropout_kernel(T* y, const T* x, int64_t n, DeviceKey device, uint32_t threshold,
-                               float scale) {
+__global__ void __launch_bounds__(kThreads)
+    dropout_kernel(T* y, const T* x, int64_t n, DeviceKey device, uint32_t threshold, float scale) {
   constexpr int N = kPack<T>;
   static_assert(N % 4 == 0, "a pack starts with a block of random numbers");
   const PhiloxKey key = philox_key_of(device);

@@ -27,14 +27,16 @@ SING_DEVICE float divide(float a, float b) {
 
 template <class T>
 SING_DEVICE float tanh_of(float x) {
-#if defined(__CUDA_ARCH__)
   if constexpr (kApproximate<T>) {
     // One instruction, relative error below 2^-10.9 (PTX ISA, tanh).
+#if defined(__CUDA_ARCH__)
     float result;
     asm("tanh.approx.f32 %0, %1;" : "=f"(result) : "f"(x));
     return result;
-  }
+#elif defined(SING_CUDA_EMULATED)
+    return emulator::off(std::tanh(x), 1 << 13);
 #endif
+  }
   return std::tanh(x);
 }
 

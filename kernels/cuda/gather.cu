@@ -17,8 +17,9 @@ namespace {
 
 /// Walk operands: out, x with 0 along the gathered dimension, index. Elements are only moved.
 template <class Bits, int N>
-__global__ void gather_kernel(Bits* out, const Bits* x, IndexArray index, UnitWalk<3> walk,
-                              int64_t extent, int64_t step, Fault* fault) {
+__global__ void __launch_bounds__(kBlockThreads)
+    gather_kernel(Bits* out, const Bits* x, IndexArray index, UnitWalk<3> walk, int64_t extent,
+                  int64_t step, Fault* fault) {
   const uint32_t unit = blockIdx.x * blockDim.x + threadIdx.x;
   if (unit >= walk.units) return;
   const Offsets<3> at = offsets_of(walk, unit);
@@ -44,8 +45,8 @@ void gather_bits(const kernels::GatherArgs& args, const kernels::Walk<3>& walk) 
           IndexArray index = index_array("gather", args.index, args.index_dtype);
           index.data = static_cast<const char*>(index.data) +
                        offsets[2] * static_cast<int64_t>(size_of(args.index_dtype));
-          launch(kernel, grid_for(units.units, 256, INT32_MAX), args.stream, out + offsets[0],
-                 x + offsets[1], index, units, args.extent, step, fault());
+          launch(kernel, grid_for(units.units, kBlockThreads, INT32_MAX), args.stream,
+                 out + offsets[0], x + offsets[1], index, units, args.extent, step, fault());
         });
   };
   // Whole packs come from one row: the index must stay where it is along them.
@@ -56,11 +57,13 @@ void gather_bits(const kernels::GatherArgs& args, const kernels::Walk<3>& walk) 
     start(gather_kernel<Bits, 1>, 1);
 }
 
+constexpr int kLineThreads = 128;
+
 /// One thread per line along the gathered dimension: what meets in one element is added in order.
 template <class T, class G>
-__global__ void add_lines_kernel(G* dx, const T* grad, IndexArray index, UnitWalk<3> walk,
-                                 int64_t n, int64_t extent, int64_t dx_step, int64_t grad_step,
-                                 int64_t index_step) {
+__global__ void __launch_bounds__(kLineThreads)
+    add_lines_kernel(G* dx, const T* grad, IndexArray index, UnitWalk<3> walk, int64_t n,
+                     int64_t extent, int64_t dx_step, int64_t grad_step, int64_t index_step) {
   const uint32_t unit = blockIdx.x * blockDim.x + threadIdx.x;
   if (unit >= walk.units) return;
   const Offsets<3> at = offsets_of(walk, unit);
@@ -83,8 +86,8 @@ void add_lines(const kernels::GatherBackwardArgs& args, const kernels::Walk<3>& 
             IndexArray index = index_array("gather_bwd", args.index, args.index_dtype);
             index.data = static_cast<const char*>(index.data) +
                          offsets[2] * static_cast<int64_t>(size_of(args.index_dtype));
-            launch(add_lines_kernel<T, G>, grid_for(units.units, 128, INT32_MAX), args.stream,
-                   static_cast<G*>(args.dx) + offsets[0],
+            launch(add_lines_kernel<T, G>, grid_for(units.units, kLineThreads, INT32_MAX),
+                   args.stream, static_cast<G*>(args.dx) + offsets[0],
                    static_cast<const T*>(args.grad) + offsets[1], index, units, args.dims[along],
                    args.extent, args.dx_strides[along], args.grad_strides[along],
                    args.index_strides[along]);

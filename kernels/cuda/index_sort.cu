@@ -21,8 +21,9 @@ int64_t tiles_of(int64_t n) {
   return (n + kTile - 1) / kTile;
 }
 
-__global__ void make_list_kernel(RowPlace* list, IndexArray index, int64_t step, uint32_t n,
-                                 uint32_t rows, int64_t skipped) {
+__global__ void __launch_bounds__(kBlockThreads)
+    make_list_kernel(RowPlace* list, IndexArray index, int64_t step, uint32_t n, uint32_t rows,
+                     int64_t skipped) {
   const uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= n) return;
   const int64_t row = index.at(i * step);
@@ -30,7 +31,8 @@ __global__ void make_list_kernel(RowPlace* list, IndexArray index, int64_t step,
   list[i] = {wanted ? static_cast<uint32_t>(row) : rows, i};
 }
 
-__global__ void count_kernel(uint32_t* counts, const RowPlace* list, uint32_t n, int shift) {
+__global__ void __launch_bounds__(kThreads)
+    count_kernel(uint32_t* counts, const RowPlace* list, uint32_t n, int shift) {
   __shared__ uint32_t seen[kDigits];
   seen[threadIdx.x] = 0;
   __syncthreads();
@@ -45,7 +47,7 @@ __global__ void count_kernel(uint32_t* counts, const RowPlace* list, uint32_t n,
 }
 
 /// counts[i] = the sum of all before i; one block.
-__global__ void scan_kernel(uint32_t* counts, uint32_t n) {
+__global__ void __launch_bounds__(kScanThreads) scan_kernel(uint32_t* counts, uint32_t n) {
   __shared__ uint32_t of_warp[kWarp];
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
@@ -87,8 +89,8 @@ SING_DEVICE unsigned peers_of(uint32_t digit, bool valid) {
   return mask;
 }
 
-__global__ void move_kernel(RowPlace* to, const RowPlace* from, const uint32_t* starts, uint32_t n,
-                            int shift) {
+__global__ void __launch_bounds__(kThreads)
+    move_kernel(RowPlace* to, const RowPlace* from, const uint32_t* starts, uint32_t n, int shift) {
   // First how many elements of a digit a warp has, then where its next one goes.
   __shared__ uint32_t next[kWarps][kDigits];
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
@@ -146,8 +148,8 @@ const RowPlace* sort_by_row(const IndexArray& index, int64_t index_step, int64_t
   uint32_t* counts = reinterpret_cast<uint32_t*>(other + n);
   const uint32_t length = static_cast<uint32_t>(n);
   const Grid tiles{dim3(static_cast<unsigned>(tiles_of(n))), dim3(kThreads), 0};
-  launch(make_list_kernel, grid_for(n, 256, INT32_MAX), stream, list, index, index_step, length,
-         static_cast<uint32_t>(rows), skipped);
+  launch(make_list_kernel, grid_for(n, kBlockThreads, INT32_MAX), stream, list, index, index_step,
+         length, static_cast<uint32_t>(rows), skipped);
   const int bits = std::bit_width(static_cast<uint32_t>(rows));  // of the largest row, `rows`
   for (int shift = 0; shift < bits; shift += kBits) {
     launch(count_kernel, tiles, stream, counts, list, length, shift);

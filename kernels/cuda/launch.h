@@ -32,8 +32,13 @@ struct Grid {
   size_t shared = 0;
 };
 
+/// Threads of a block where nothing speaks for another number. Every kernel says by
+/// __launch_bounds__ how many its launches have: the compiler then sees to it that the registers of
+/// a multiprocessor suffice, and the emulator that no launch has more.
+inline constexpr int kBlockThreads = 256;
+
 /// One thread per item, or a grid-stride loop where that would be more than `most` blocks.
-inline Grid grid_for(int64_t items, int threads = 256, int64_t most = 1 << 20) {
+inline Grid grid_for(int64_t items, int threads = kBlockThreads, int64_t most = 1 << 20) {
   const int64_t blocks = std::clamp<int64_t>((items + threads - 1) / threads, 1, most);
   return {dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(threads)), 0};
 }

@@ -111,7 +111,7 @@ __global__ void __launch_bounds__(kRowBlock<kThreads>, (kForwardBlocks<kItems, k
 /// Any row: it is read three times (its sum with the branch, where there is one), mostly from the
 /// caches.
 template <class T, int kThreads>
-__global__ void forward_any_kernel(ForwardJob<T> job) {
+__global__ void __launch_bounds__(kRowBlock<kThreads>) forward_any_kernel(ForwardJob<T> job) {
   const int own = static_cast<int>(threadIdx.x) % kThreads;
   const int64_t row =
       static_cast<int64_t>(blockIdx.x) * kRowsPerBlock<kThreads> + threadIdx.x / kThreads;
@@ -310,7 +310,7 @@ __global__ void __launch_bounds__(kRowBlock<kThreads>, (kBackwardBlocks<kItems, 
 
 /// Any row, read twice.
 template <class T, int kThreads>
-__global__ void backward_any_kernel(BackwardJob<T> job) {
+__global__ void __launch_bounds__(kRowBlock<kThreads>) backward_any_kernel(BackwardJob<T> job) {
   const int own = static_cast<int>(threadIdx.x) % kThreads;
   const int64_t row =
       static_cast<int64_t>(blockIdx.x) * kRowsPerBlock<kThreads> + threadIdx.x / kThreads;
@@ -338,7 +338,8 @@ __global__ void backward_any_kernel(BackwardJob<T> job) {
 
 /// The sums over rows alone, for any number of columns.
 template <class T>
-__global__ void parameters_any_kernel(BackwardJob<T> job, int64_t rows_per_block, int64_t across) {
+__global__ void __launch_bounds__(kColumnThreads, 2)
+    parameters_any_kernel(BackwardJob<T> job, int64_t rows_per_block, int64_t across) {
   const ColumnPlace place(job.rows, rows_per_block, across);
   double sums[2][1] = {};
   if (place.pack < job.cols)

@@ -70,7 +70,8 @@ SING_DEVICE void write(To& to, From x) {
 
 /// N elements side by side per thread; `n` is the number of such packs.
 template <class To, class From, bool kAccumulate, int N>
-__global__ void strided_copy_kernel(To* to, const From* from, CopyWalk walk, int64_t n) {
+__global__ void __launch_bounds__(kBlockThreads)
+    strided_copy_kernel(To* to, const From* from, CopyWalk walk, int64_t n) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= n) return;
   int64_t rest = i, at = 0, source = 0;
@@ -94,7 +95,8 @@ __global__ void strided_copy_kernel(To* to, const From* from, CopyWalk walk, int
 
 /// Dense to dense, N elements per thread.
 template <class To, class From, bool kAccumulate, int N>
-__global__ void dense_copy_kernel(To* to, const From* from, int64_t n) {
+__global__ void __launch_bounds__(kBlockThreads)
+    dense_copy_kernel(To* to, const From* from, int64_t n) {
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * N;
   if (i + N <= n) {
     const Pack<From, N> source = *reinterpret_cast<const Pack<From, N>*>(from + i);
@@ -123,17 +125,18 @@ void copy(const kernels::StridedCopyArgs& args, int64_t n, const CopyWalk& walk)
       CopyWalk packs = walk;
       if (aligned_for_packs(16, to, from) && by_packs(packs, N))
         return launch(strided_copy_kernel<To, From, kAccumulate, N>,
-                      grid_for(n / N, 256, INT32_MAX), args.stream, to, from, packs, n / N);
+                      grid_for(n / N, kBlockThreads, INT32_MAX), args.stream, to, from, packs,
+                      n / N);
     }
-    return launch(strided_copy_kernel<To, From, kAccumulate, 1>, grid_for(n, 256, INT32_MAX),
-                  args.stream, to, from, walk, n);
+    return launch(strided_copy_kernel<To, From, kAccumulate, 1>,
+                  grid_for(n, kBlockThreads, INT32_MAX), args.stream, to, from, walk, n);
   }
   if (aligned_for_packs(16, to, from))
-    launch(dense_copy_kernel<To, From, kAccumulate, N>, grid_for((n + N - 1) / N, 256, INT32_MAX),
-           args.stream, to, from, n);
+    launch(dense_copy_kernel<To, From, kAccumulate, N>,
+           grid_for((n + N - 1) / N, kBlockThreads, INT32_MAX), args.stream, to, from, n);
   else
-    launch(dense_copy_kernel<To, From, kAccumulate, 1>, grid_for(n, 256, INT32_MAX), args.stream,
-           to, from, n);
+    launch(dense_copy_kernel<To, From, kAccumulate, 1>, grid_for(n, kBlockThreads, INT32_MAX),
+           args.stream, to, from, n);
 }
 
 void strided_copy(const kernels::StridedCopyArgs& args) {
@@ -152,7 +155,7 @@ void strided_copy(const kernels::StridedCopyArgs& args) {
 }
 
 template <class T, int N>
-__global__ void fill_kernel(T* to, T value, int64_t n) {
+__global__ void __launch_bounds__(kBlockThreads) fill_kernel(T* to, T value, int64_t n) {
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * N;
   if (i + N <= n) {
     Pack<T, N> values;
@@ -181,10 +184,12 @@ void fill(const kernels::FillArgs& args) {
     T* const to = static_cast<T*>(args.to);
     const T value = host_value<T>(args.value);
     if (aligned_for_packs(16, to))
-      launch(fill_kernel<T, kPack<T>>, grid_for((args.n - 1) / kPack<T> + 1, 256, INT32_MAX),
-             args.stream, to, value, args.n);
+      launch(fill_kernel<T, kPack<T>>,
+             grid_for((args.n - 1) / kPack<T> + 1, kBlockThreads, INT32_MAX), args.stream, to,
+             value, args.n);
     else
-      launch(fill_kernel<T, 1>, grid_for(args.n, 256, INT32_MAX), args.stream, to, value, args.n);
+      launch(fill_kernel<T, 1>, grid_for(args.n, kBlockThreads, INT32_MAX), args.stream, to, value,
+             args.n);
   });
 }
 

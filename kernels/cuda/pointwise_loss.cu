@@ -13,7 +13,7 @@ using kernels::kLossChunk;
 using kernels::PointwiseLoss;
 using kernels::Reduction;
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 256, kFinishThreads = 1024;
 constexpr int kLossPack = 4;  // f32 losses beside bf16 elements: 16 bytes of the wider
 
 SING_DEVICE float loss_of(PointwiseLoss kind, float x, float t) {
@@ -41,8 +41,9 @@ SING_DEVICE float by_prediction(PointwiseLoss kind, float x, float t) {
 
 /// One chunk per block; `loss` of each element, or nullptr.
 template <class T, int N>
-__global__ void forward_kernel(const T* x, const T* t, float* loss, double* partials, int64_t n,
-                               PointwiseLoss kind) {
+__global__ void __launch_bounds__(kThreads)
+    forward_kernel(const T* x, const T* t, float* loss, double* partials, int64_t n,
+                   PointwiseLoss kind) {
   const int64_t begin = static_cast<int64_t>(blockIdx.x) * kLossChunk;
   const int64_t end = begin + kLossChunk < n ? begin + kLossChunk : n;
   double sum = 0;
@@ -73,7 +74,8 @@ __global__ void forward_kernel(const T* x, const T* t, float* loss, double* part
   if (threadIdx.x == 0) partials[blockIdx.x] = sum;
 }
 
-__global__ void finish_kernel(const double* partials, int64_t chunks, double divisor, float* loss) {
+__global__ void __launch_bounds__(kFinishThreads)
+    finish_kernel(const double* partials, int64_t chunks, double divisor, float* loss) {
   double sum = 0;
 #pragma unroll 4
   for (int64_t i = threadIdx.x; i < chunks; i += blockDim.x) sum += partials[i];
@@ -100,8 +102,8 @@ void forward(const kernels::PointwiseLossFwdArgs& args) {
   });
   if (each) return;
   const double divisor = args.reduction == Reduction::mean ? static_cast<double>(args.n) : 1;
-  launch(finish_kernel, Grid{dim3(1), dim3(1024), 0}, args.stream, args.partials, chunks, divisor,
-         static_cast<float*>(args.loss));
+  launch(finish_kernel, Grid{dim3(1), dim3(kFinishThreads), 0}, args.stream, args.partials, chunks,
+         divisor, static_cast<float*>(args.loss));
 }
 
 template <class T>
@@ -116,7 +118,7 @@ struct BackwardJob {
 };
 
 template <class T, int N>
-__global__ void backward_kernel(BackwardJob<T> job) {
+__global__ void __launch_bounds__(kBlockThreads) backward_kernel(BackwardJob<T> job) {
   const int64_t first = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * N;
   if (first >= job.n) return;
   const bool whole = first + N <= job.n;
@@ -173,8 +175,8 @@ void backward(const kernels::PointwiseLossBwdArgs& args) {
                              each,
                              args.reduction == Reduction::mean ? static_cast<float>(args.n) : 1.0f};
     const auto run = [&]<int N>() {
-      launch(backward_kernel<T, N>, grid_for((args.n + N - 1) / N, 256, INT32_MAX), args.stream,
-             job);
+      launch(backward_kernel<T, N>, grid_for((args.n + N - 1) / N, kBlockThreads, INT32_MAX),
+             args.stream, job);
     };
     const void* each_grad = each ? args.grad_loss : nullptr;
     if (aligned_for_packs(16, args.prediction, args.target, each_grad, args.grad_prediction,

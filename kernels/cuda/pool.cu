@@ -59,7 +59,8 @@ SING_DEVICE float divisor_of(const PoolMap& m, const Window& h, const Window& w)
 }
 
 template <class T, int N, Pooling kKind>
-__global__ void pool_kernel(T* y, int32_t* winner, const T* x, PoolMap m) {
+__global__ void __launch_bounds__(kBlockThreads, 2)
+    pool_kernel(T* y, int32_t* winner, const T* x, PoolMap m) {
   const uint32_t unit = blockIdx.x * blockDim.x + threadIdx.x;
   if (unit >= m.units) return;
   const Place at = place_of<N>(m, unit);
@@ -119,7 +120,8 @@ SING_DEVICE Covering covering_of(int at, int kernel, int stride, int pad, int si
 }
 
 template <class T, int N, Pooling kKind>
-__global__ void pool_backward_kernel(T* grad_x, const T* grad_y, const int32_t* winner, PoolMap m) {
+__global__ void __launch_bounds__(kBlockThreads, 2)
+    pool_backward_kernel(T* grad_x, const T* grad_y, const int32_t* winner, PoolMap m) {
   const uint32_t unit = blockIdx.x * blockDim.x + threadIdx.x;
   if (unit >= m.units) return;
   const Place at = place_of<N>(m, unit);
@@ -217,7 +219,7 @@ template <class T, int N, Pooling kKind>
 void forward(const kernels::Pool2dFwdArgs& a) {
   for_each_batch(a.g, N, a.g.out_h, a.g.out_w, [&](const PoolMap& map, int64_t first) {
     const int64_t y = first * a.g.y_strides[0];
-    launch(pool_kernel<T, N, kKind>, grid_for(map.units, 256, INT32_MAX), a.stream,
+    launch(pool_kernel<T, N, kKind>, grid_for(map.units, kBlockThreads, INT32_MAX), a.stream,
            static_cast<T*>(a.y) + y, a.winner ? a.winner + y : nullptr,
            static_cast<const T*>(a.x) + first * a.g.x_strides[0], map);
   });
@@ -227,8 +229,8 @@ template <class T, int N, Pooling kKind>
 void backward(const kernels::Pool2dBwdArgs& a) {
   for_each_batch(a.g, N, a.g.in_h, a.g.in_w, [&](const PoolMap& map, int64_t first) {
     const int64_t y = first * a.g.y_strides[0];
-    launch(pool_backward_kernel<T, N, kKind>, grid_for(map.units, 256, INT32_MAX), a.stream,
-           static_cast<T*>(a.grad_x) + first * a.g.x_strides[0],
+    launch(pool_backward_kernel<T, N, kKind>, grid_for(map.units, kBlockThreads, INT32_MAX),
+           a.stream, static_cast<T*>(a.grad_x) + first * a.g.x_strides[0],
            static_cast<const T*>(a.grad_y) + y, a.winner ? a.winner + y : nullptr, map);
   });
 }

@@ -40,7 +40,7 @@ SING_DEVICE void store(T* to, const Pack<T, kPixels>& values) {
 
 // Blocks (part of a picture, picture). Rows of a size that is no multiple of four end in the middle
 // of a pack; then nothing is aligned and every pixel is stored by itself.
-__global__ void render_kernel(RdeRenderArgs a, Fault* fault) {
+__global__ void __launch_bounds__(kThreads) render_kernel(RdeRenderArgs a, Fault* fault) {
   __shared__ RdeScene scene;
   const int64_t row = static_cast<int64_t>(blockIdx.y) + static_cast<int64_t>(blockIdx.z) * 65535;
   if (row >= a.batch) return;  // the same for the whole block

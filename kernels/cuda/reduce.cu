@@ -85,7 +85,7 @@ struct SumJob {
 
 /// A warp or a block per kept element. Threads sum a pack in f32 and go on in f64.
 template <class T, int N, bool kBlock>
-__global__ void sum_rows_kernel(SumJob<T> job) {
+__global__ void __launch_bounds__(kColumnThreads, 2) sum_rows_kernel(SumJob<T> job) {
   using V = compute_t<T>;
   constexpr int kGroup = kBlock ? kColumnThreads : kWarp;
   constexpr int kGroups = kColumnThreads / kGroup;
@@ -126,7 +126,7 @@ __global__ void sum_rows_kernel(SumJob<T> job) {
 
 /// N neighbouring kept elements per thread; threads behind each other share what is reduced.
 template <class T, int N>
-__global__ void sum_columns_kernel(SumJob<T> job) {
+__global__ void __launch_bounds__(kColumnThreads, 2) sum_columns_kernel(SumJob<T> job) {
   using V = compute_t<T>;
   const ColumnPlace place(job.reduced_count, job.chunk, job.across);
   const bool active = place.pack * N < job.kept_count;
@@ -290,7 +290,7 @@ struct ChoiceJob {
 
 /// kGroup threads per kept element: 1, a warp, or a block.
 template <class V, int kGroup>
-__global__ void choose_kernel(ChoiceJob job) {
+__global__ void __launch_bounds__(kColumnThreads, 2) choose_kernel(ChoiceJob job) {
   constexpr int kGroups = kColumnThreads / kGroup;
   const int64_t k = static_cast<int64_t>(blockIdx.x) * kGroups + threadIdx.x / kGroup;
   const int own = static_cast<int>(threadIdx.x) % kGroup;
@@ -365,8 +365,9 @@ void reduce(const kernels::ReduceArgs& args) {
     choose<int64_t>(job, args.stream);
 }
 
-__global__ void select_backward_kernel(void* dx, const void* grad, const int64_t* positions,
-                                       size_t size, Places kept, Places reduced, int64_t n) {
+__global__ void __launch_bounds__(kBlockThreads)
+    select_backward_kernel(void* dx, const void* grad, const int64_t* positions, size_t size,
+                           Places kept, Places reduced, int64_t n) {
   const int64_t k = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (k < n) copy_element(dx, kept(k) + reduced(positions[k]), grad, k, size);
 }
@@ -375,8 +376,8 @@ void select_backward(const kernels::ReduceSelectBackwardArgs& args) {
   const Places kept = places_of(args.kept_rank, args.kept_dims, args.kept_strides);
   const int64_t n = count_of(kept);
   if (n == 0) return;
-  launch(select_backward_kernel, grid_for(n, 256, INT32_MAX), args.stream, args.dx, args.grad,
-         args.positions, size_of(args.dtype), kept,
+  launch(select_backward_kernel, grid_for(n, kBlockThreads, INT32_MAX), args.stream, args.dx,
+         args.grad, args.positions, size_of(args.dtype), kept,
          places_of(args.reduced_rank, args.reduced_dims, args.reduced_strides), n);
 }
 

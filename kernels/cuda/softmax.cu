@@ -33,7 +33,7 @@ SING_DEVICE float slope(bool log, float grad, float y, float sum) {
 }
 
 template <class T, int kItems, int kThreads>
-__global__ void forward_rows_kernel(ForwardJob<T> job) {
+__global__ void __launch_bounds__(kRowBlock<kThreads>) forward_rows_kernel(ForwardJob<T> job) {
   constexpr int N = kPack<T>;
   const int own = static_cast<int>(threadIdx.x) % kThreads;
   const int64_t row =
@@ -65,7 +65,7 @@ __global__ void forward_rows_kernel(ForwardJob<T> job) {
 }
 
 template <class T, int kItems, int kThreads>
-__global__ void backward_rows_kernel(BackwardJob<T> job) {
+__global__ void __launch_bounds__(kRowBlock<kThreads>) backward_rows_kernel(BackwardJob<T> job) {
   constexpr int N = kPack<T>;
   const int own = static_cast<int>(threadIdx.x) % kThreads;
   const int64_t row =
@@ -112,7 +112,7 @@ SING_DEVICE float over_group(float value, float identity, Combine combine = {}) 
 /// Any layout: a thread per line where neighbours lie side by side (inner > 1), else a warp or a
 /// block. The line is read three times, the last two mostly from the caches.
 template <class T, int kGroup>
-__global__ void forward_lines_kernel(ForwardJob<T> job) {
+__global__ void __launch_bounds__(kBlockRowThreads) forward_lines_kernel(ForwardJob<T> job) {
   const Line<kGroup> line(job);
   if (line.number >= job.lines) return;
   const T* x = job.x + line.base;
@@ -133,7 +133,7 @@ __global__ void forward_lines_kernel(ForwardJob<T> job) {
 }
 
 template <class T, int kGroup>
-__global__ void backward_lines_kernel(BackwardJob<T> job) {
+__global__ void __launch_bounds__(kBlockRowThreads) backward_lines_kernel(BackwardJob<T> job) {
   const Line<kGroup> line(job);
   if (line.number >= job.lines) return;
   const T *grad = job.grad + line.base, *y = job.y + line.base;

@@ -137,7 +137,8 @@ inline constexpr int kElements = is_long(kOp) ? 1 : kPack<T>;
 
 /// `packed`: the addresses allow packs; else a thread walks over its elements.
 template <class T, UnaryOp kOp>
-__global__ void unary_kernel(T* y, const T* x, int64_t n, bool packed, float a, float b) {
+__global__ void __launch_bounds__(kBlockThreads)
+    unary_kernel(T* y, const T* x, int64_t n, bool packed, float a, float b) {
   constexpr int N = kElements<T, kOp>;
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * N;
   if (packed && i + N <= n) {
@@ -154,8 +155,9 @@ __global__ void unary_kernel(T* y, const T* x, int64_t n, bool packed, float a, 
 }
 
 template <class T, UnaryOp kOp>
-__global__ void unary_backward_kernel(T* dx, const T* grad, const T* saved, int64_t n, bool packed,
-                                      float a, float b) {
+__global__ void __launch_bounds__(kBlockThreads)
+    unary_backward_kernel(T* dx, const T* grad, const T* saved, int64_t n, bool packed, float a,
+                          float b) {
   constexpr int N = kElements<T, kOp>;
   const int64_t i = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * N;
   if (packed && i + N <= n) {
@@ -180,8 +182,8 @@ void run_forward(const kernels::UnaryArgs& args) {
   dispatch_floating("unary", args.dtype, [&](auto tag) {
     using T = decltype(tag);
     constexpr int N = kElements<T, kOp>;
-    launch(unary_kernel<T, kOp>, grid_for((args.n + N - 1) / N, 256, INT32_MAX), args.stream,
-           static_cast<T*>(args.y), static_cast<const T*>(args.x), args.n,
+    launch(unary_kernel<T, kOp>, grid_for((args.n + N - 1) / N, kBlockThreads, INT32_MAX),
+           args.stream, static_cast<T*>(args.y), static_cast<const T*>(args.x), args.n,
            aligned_for_packs(16, args.x, args.y), static_cast<float>(args.a),
            static_cast<float>(args.b));
   });
@@ -192,7 +194,7 @@ void run_backward(const kernels::UnaryBackwardArgs& args) {
   dispatch_floating("unary", args.dtype, [&](auto tag) {
     using T = decltype(tag);
     constexpr int N = kElements<T, kOp>;
-    launch(unary_backward_kernel<T, kOp>, grid_for((args.n + N - 1) / N, 256, INT32_MAX),
+    launch(unary_backward_kernel<T, kOp>, grid_for((args.n + N - 1) / N, kBlockThreads, INT32_MAX),
            args.stream, static_cast<T*>(args.dx), static_cast<const T*>(args.grad),
            static_cast<const T*>(args.saved), args.n,
            aligned_for_packs(16, args.dx, args.grad, args.saved), static_cast<float>(args.a),

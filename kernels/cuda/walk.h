@@ -147,9 +147,42 @@ void for_each_piece(const kernels::Walk<K>& walk, int64_t pack, const Run& run,
   run(result, offsets);
 }
 
+/// N elements of two bytes as they lie in registers.
+template <int N>
+struct __attribute__((may_alias, aligned(2 * N))) Halves {
+  uint32_t at[N / 2];
+};
+
+/// load_unit for elements of two bytes. Where the ways part they hold words, not elements: taking
+/// the words apart there would make a thread wait for this operand before it asks for the next.
+template <int N, class T>
+SING_DEVICE Pack<T, N> load_halves(const T* from, bool broadcast, uint32_t count) {
+  const auto bits = [&](int k) {
+    return static_cast<uint32_t>(__builtin_bit_cast(uint16_t, from[k]));
+  };
+  Halves<N> words;
+  if (broadcast) {
+    const uint32_t both = bits(0) | bits(0) << 16;
+#pragma unroll
+    for (int w = 0; w < N / 2; ++w) words.at[w] = both;
+  } else if (count == N) {
+    words = *reinterpret_cast<const Halves<N>*>(from);
+  } else {
+    const auto at = [&](int k) { return bits(k < static_cast<int>(count) ? k : 0); };
+#pragma unroll
+    for (int w = 0; w < N / 2; ++w) words.at[w] = at(2 * w) | at(2 * w + 1) << 16;
+  }
+  Pack<T, N> pack;
+#pragma unroll
+  for (int k = 0; k < N; ++k)
+    pack.at[k] = __builtin_bit_cast(T, static_cast<uint16_t>(words.at[k / 2] >> (k % 2 * 16)));
+  return pack;
+}
+
 /// `count` elements of a unit, or its one element N times where the operand is broadcast along it.
 template <int N, class T>
 SING_DEVICE Pack<T, N> load_unit(const T* from, bool broadcast, uint32_t count) {
+  if constexpr (N > 1 && sizeof(T) == 2) return load_halves<N>(from, broadcast, count);
   Pack<T, N> pack;
   if (N == 1 || broadcast) {
     const T value = *from;
@@ -198,8 +231,9 @@ SING_DEVICE void map_unit(const F& f, const UnitWalk<1 + sizeof...(In)>& walk,
 
 /// out = f(in...), one unit of N elements per thread.
 template <int N, class F, class Out, class... In>
-__global__ void walk_kernel(F f, UnitWalk<1 + static_cast<int>(sizeof...(In))> walk, Out* out,
-                            const In*... in) {
+__global__ void __launch_bounds__(kBlockThreads)
+    walk_kernel(F f, UnitWalk<1 + static_cast<int>(sizeof...(In))> walk, Out* out,
+                const In*... in) {
   map_unit<N, F, Out, In...>(f, walk, std::index_sequence_for<In...>{}, out, in...);
 }
 
@@ -217,8 +251,8 @@ void run_walk(Stream stream, const kernels::Walk<1 + static_cast<int>(sizeof...(
     using F = std::remove_cvref_t<decltype(f)>;
     for_each_piece<K>(
         whole, kUnit, [&](const UnitWalk<K>& units, const std::array<int64_t, K>& offsets) {
-          launch(walk_kernel<kUnit, F, Out, In...>, grid_for(units.units, 256, INT32_MAX), stream,
-                 f, units, out + offsets[0], (in + offsets[1 + kInput])...);
+          launch(walk_kernel<kUnit, F, Out, In...>, grid_for(units.units, kBlockThreads, INT32_MAX),
+                 stream, f, units, out + offsets[0], (in + offsets[1 + kInput])...);
         });
   };
   constexpr auto kInputs = std::index_sequence_for<In...>{};

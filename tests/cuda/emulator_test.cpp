@@ -214,7 +214,18 @@ INSTANTIATE_TEST_SUITE_P(
         Broken{"pinned memory read too early", "touched pinned memory before it had waited"},
         Broken{"pinned memory written too early", "wrote to pinned memory that a queued copy"},
         Broken{"pinned memory given back too early", "pinned memory is given back, and nobody"},
+        Broken{"launch bounds", "more threads than the __launch_bounds__"},
         Broken{"threads", "a launch that no device accepts"}));
+
+TEST(Emulator, FunctionsAreAsFarOffAsThoseOfADevice) {
+  const float exact = std::exp(1.0f);
+  EXPECT_EQ(exponential_of_one(), exact);
+  setenv("SING_EMULATOR_MATH", "down", 1);
+  EXPECT_EQ(exponential_of_one(), std::nextafter(std::nextafter(exact, 0.0f), 0.0f));
+  setenv("SING_EMULATOR_MATH", "up", 1);
+  EXPECT_GT(exponential_of_one(), exact);
+  unsetenv("SING_EMULATOR_MATH");
+}
 
 TEST(EmulatorDeathTest, LargeSharedMemoryNotAskedForIsRefused) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");

@@ -14,6 +14,16 @@ void run_kernel(dim3 blocks, dim3 threads, size_t shared, const std::function<vo
 /// Ends the process with "emulator: <what>" and the thread, block and op it happened in.
 [[noreturn]] void fail(const char* what);
 
+// math.cpp
+/// Functions of the device are from now on as SING_EMULATOR_MATH says, until the kernel has run.
+class DeviceMath {
+ public:
+  DeviceMath();
+  ~DeviceMath();
+  DeviceMath(const DeviceMath&) = delete;
+  DeviceMath& operator=(const DeviceMath&) = delete;
+};
+
 /// Device memory can be touched while one of these lives; at all other times a touch is a crash
 /// with a sentence, as on a machine with a device.
 class DeviceAccess {

@@ -101,6 +101,16 @@ void run_or_fail(dim3 blocks, dim3 threads, size_t shared, const std::function<v
   if (g_dead == cudaSuccess) run_kernel(blocks, threads, shared, body);
 }
 
+/// What __launch_bounds__ has left in front of a kernel; 0: nothing.
+unsigned most_threads(const void* kernel) {
+  const auto* code = static_cast<const unsigned char*>(kernel);
+  constexpr unsigned char kBranchTarget[] = {0xf3, 0x0f, 0x1e, 0xfa};
+  if (std::memcmp(code, kBranchTarget, sizeof kBranchTarget) == 0) code += sizeof kBranchTarget;
+  unsigned warps = 0;
+  while (warps < 32 && code[warps] == 0x90) ++warps;
+  return warps * 32;
+}
+
 }  // namespace
 
 bool memory_is_frozen() {
@@ -122,6 +132,9 @@ cudaError_t launch(const void* kernel, dim3 blocks, dim3 threads, size_t shared,
   if (shared >
       (asked == g_dynamic_shared.end() ? size_t{48} << 10 : static_cast<size_t>(asked->second)))
     fail("more dynamic shared memory than cudaFuncSetAttribute allowed this kernel");
+  const unsigned most = most_threads(kernel);
+  if (most != 0 && threads.x * threads.y * threads.z > most)
+    fail("more threads than the __launch_bounds__ of this kernel");
   const Traced line(kernel, nullptr, blocks, threads, shared);
   const bool foreign = stream && stream->device != current_device();
   const bool fresh = g_launched.insert(kernel).second;

@@ -225,6 +225,7 @@ void run_kernel(dim3 blocks, dim3 threads, size_t shared, const std::function<vo
   gridDim = blocks;
   const uint64_t key = key_of_launch();
   shuffle_order(key);
+  const DeviceMath math;
   const uint64_t total = uint64_t{blocks.x} * blocks.y * blocks.z;
   for (uint64_t turn = 0; turn < total; ++turn) {
     const uint64_t b = (key & 2) == 0 ? turn : total - 1 - turn;

@@ -22,7 +22,13 @@
 #define __shared__ static thread_local
 #endif
 #define __forceinline__ inline __attribute__((always_inline))
+#if defined(__clang__) || !defined(__x86_64__)
 #define __launch_bounds__(...)
+#else
+// A kernel begins with as many instructions that do nothing as it may have warps: what a launch
+// finds at its address (runtime.cpp).
+#define __launch_bounds__(THREADS, ...) __attribute__((patchable_function_entry((THREADS) / 32, 0)))
+#endif
 #define __align__(n) alignas(n)
 
 struct uint3 {
@@ -159,6 +165,9 @@ void block_barrier(const Place& place);
 /// lane whose value will be read, or -1.
 const unsigned char* warp_exchange(unsigned mask, const void* value, size_t size, int source);
 int lane();
+/// `exact`, or with SING_EMULATOR_MATH a number that lies `ulps` beside it.
+float off(float exact, int ulps);
+double off(double exact, int ulps);
 
 template <class T>
 T shuffle(unsigned mask, T value, int source) {
@@ -280,20 +289,23 @@ inline int __ffs(int x) {
 inline int __clz(int x) {
   return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x));
 }
+// Errors of the approximations, beyond what std::exp and its like bring themselves: CUDA C++
+// Programming Guide, "Mathematical Functions".
 inline float rsqrtf(float x) {
-  return 1 / std::sqrt(x);
+  return sing::emulator::off(1 / std::sqrt(x), 2);
 }
 inline double rsqrt(double x) {
-  return 1 / std::sqrt(x);
+  return sing::emulator::off(1 / std::sqrt(x), 1);
 }
 inline float __expf(float x) {
-  return std::exp(x);
+  return sing::emulator::off(std::exp(x),
+                             static_cast<int>(1.173f * std::fmin(std::abs(x), 104.0f)));
 }
 inline float __logf(float x) {
   return std::log(x);
 }
 inline float __fdividef(float a, float b) {
-  return a / b;
+  return sing::emulator::off(a / b, 2);
 }
 inline float __fmaf_rn(float a, float b, float c) {
   return std::fma(a, b, c);

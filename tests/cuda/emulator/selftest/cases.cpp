@@ -99,8 +99,15 @@ __global__ void add_kernel(int* at, int value) {
   at[threadIdx.x] += value;
 }
 
+__global__ void exponential_kernel(float* at) {
+  *at = std::exp(*at + 1);
+}
+
 __global__ void out_of_bounds_kernel(int* at, int i) {
   at[i] = 1;
+}
+__global__ void __launch_bounds__(64, 2) bounded_kernel(int* at) {
+  at[threadIdx.x] = 1;
 }
 __global__ void early_end_kernel() {
   if (threadIdx.x >= 16) return;
@@ -156,6 +163,12 @@ float left_in_shared_memory() {
 float sum_in_any_order() {
   Buffer<float> out(1);
   launch(atomic_sum_kernel, {dim3(3), dim3(kThreads)}, Stream{}, out.data());
+  return out.read()[0];
+}
+
+float exponential_of_one() {
+  Buffer<float> out(1);
+  launch(exponential_kernel, {dim3(1), dim3(1)}, Stream{}, out.data());
   return out.read()[0];
 }
 
@@ -365,6 +378,10 @@ void break_rule(const std::string& what) {
     launch(last_byte_kernel, {dim3(1), dim3(1), 64}, Stream{}, out.data(), 65);
   if (what == "static shared memory") launch(static_shared_kernel, one, Stream{}, out.data(), 5);
   if (what == "stack") launch(deep_kernel, one, Stream{}, out.data());
+  if (what == "launch bounds") {
+    launch(bounded_kernel, {dim3(1), dim3(64)}, Stream{}, out.data());
+    launch(bounded_kernel, {dim3(1), dim3(32, 3)}, Stream{}, out.data());
+  }
   if (what == "threads") launch(add_kernel, {dim3(1), dim3(1025)}, Stream{}, out.data(), 1);
   cudaDeviceSynchronize();
 }

@@ -19,6 +19,8 @@ SING_API float sum_in_any_order();
 /// Halves of a warp exchange values by themselves, then all lanes together: the sums of lane 0 and
 /// of lane 16 over their halves, and of all.
 SING_API std::vector<int> sums_of_halves();
+/// exp(1) as a kernel finds it.
+SING_API float exponential_of_one();
 /// 60 KiB of dynamic shared memory: the last byte of it, after it was written.
 SING_API int large_shared_memory(bool asked_for);
 /// A buffer after a graph of two kernels was captured (first number) and replayed three times.
